@@ -1,0 +1,1 @@
+"""The guide as data: its grammar, how `guide.yaml` becomes it, and what a running cohort keeps of it."""
