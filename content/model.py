@@ -427,6 +427,7 @@ class Words(Model):
     this_week: Label
     board: Label
     join: Label
+    read: Label
     must: Label
     stretch: Label
     hours: Annotated[Line, fills("hours")]

@@ -1,0 +1,230 @@
+"""Words to build guides with: a small whole one, and the same with something changed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from content.model import Fills, Say, Voice
+
+
+def _voice(model: type[BaseModel], indent: str) -> Iterator[str]:
+    # Made from the grammar, so that a new sentence of the bot breaks no test but its own.
+    for name, field in model.model_fields.items():
+        fills = [f"{{{x}}}" for fills in field.metadata if isinstance(fills, Fills) for x in fills.names]
+        words = " ".join([name.replace("_", " ").capitalize(), *fills])
+        if field.annotation is Say:
+            yield f'{indent}{name}:\n{indent}  body: "{words}"\n'
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield f"{indent}{name}:\n"
+            yield from _voice(field.annotation, indent + "  ")
+        else:
+            yield f'{indent}{name}: "{words}"\n'
+
+
+SMALL = """\
+about:
+  title: A guide
+  tagline: What one needs, and no more.
+  for_whom: Whoever writes software [@wrok].
+  not_for: Nobody else.
+  promise: |
+    Costs rise [@wrok].
+
+    So does pay.
+  reviewed: 2026-11
+sources:
+  wrok:
+    title: From software to models
+    publisher: Wrok
+    year: 2026
+    kind: Blog
+    good_for: Figures.
+    caution: It sells tools.
+roles:
+  ai-engineer:
+    title: AI engineer
+    summary: Builds with models.
+    day_to_day: Code.
+    asks_for: Evidence.
+    reach: realistic
+    tracks: [products]
+    sources: [wrok]
+tracks:
+  products:
+    title: Products
+    summary: Things people use.
+    builds: Assistants.
+    stack: [Python]
+    pay:
+      - level: Senior
+        low: 150
+        high: 200
+        currency: USD
+        basis: base
+        country: not said
+        year: 2026
+        source: wrok
+    pay_note: A claim.
+    best_fit: Backend.
+    gap: Evaluation.
+    routes:
+      - start: Backend
+        time: 3 months
+        note: Short.
+        source: wrok
+    first_steps: Step 1.
+    sources: [wrok]
+skills:
+  python:
+    title: Python
+    domain: programming
+    grade: must
+    have: Most of it.
+    add: Typing.
+    why: Everything is in it.
+    sources: []
+  vector-search:
+    title: Vector search
+    domain: data
+    grade: must
+    have: Indexes.
+    add: Embeddings.
+    why: Retrieval.
+    builds_on: [python]
+    sources: [wrok]
+projects:
+  assistant:
+    title: An assistant
+    summary: It answers.
+    rank: 1
+    why: It shows retrieval.
+    hours: {low: 10, high: 20}
+    skills: [vector-search]
+    steps:
+      - {title: Collect, text: Documents.}
+      - {title: Index, text: Them.}
+      - {title: Answer, text: Questions.}
+    evidence: [A repository]
+    rubric:
+      levels: [weak, strong]
+      criteria:
+        - title: It answers
+          levels: [Seldom., Mostly.]
+        - title: It is measured
+          levels: [No., Yes.]
+    sources: [wrok]
+plans:
+  fortnight:
+    title: A fortnight
+    summary: Two weeks.
+    for_whom: Testers.
+    days: 14
+    hours_per_week: {low: 4, high: 8}
+    hours_note: Evenings.
+    steps:
+      - id: week-1
+        title: Find things
+        phase: Start
+        days: 7
+        hours: 6
+        goal: Search by meaning
+        outcomes: [search]
+        tasks:
+          - id: read
+            do: Read about vectors
+            how: Slowly.
+            why: To know.
+            hours: 2
+            weight: must
+            skill: python
+            evidence: A note
+          - id: build-index
+            do: Build an index
+            how: By hand first [@wrok].
+            why: To see.
+            hours: 4
+            weight: stretch
+            skill: vector-search
+            project: assistant
+            evidence: A commit
+        pitfalls: [Too much.]
+        done_when: [It finds.]
+        sources: [wrok]
+      - id: week-2
+        title: Measure things
+        phase: End
+        days: 7
+        hours: 5.5
+        goal: Know how good it is
+        outcomes: [measure]
+        tasks:
+          - id: golden-set
+            do: Write fifty questions
+            how: From real ones.
+            why: To compare.
+            hours: 5.5
+            weight: must
+            skill: vector-search
+            evidence: The file
+        pitfalls: [Too few.]
+        done_when: [It is counted.]
+    sources: [wrok]
+cohort:
+  plan: fortnight
+  rhythm:
+    welcome: {day: -2, at: "09:00", latest_by_hours: 24}
+    week_opens: {day: 0, at: "09:00", latest_by_hours: 24}
+    nudge: {day: 0, at: "18:00", latest_by_hours: 3}
+    week_closes: {day: 1, at: "09:00", latest_by_hours: 24}
+    half_time: {day: 0, at: "12:00", latest_by_hours: 24}
+    graduation: {day: 2, at: "09:00", latest_by_hours: 48}
+    messages_per_member_per_week: 2
+  scoring:
+    check_in: 10
+    must: 5
+    stretch: 3
+    evidence: 5
+    step_cap: 50
+    late_percent: 50
+    grace_hours: 12
+    late_days: 14
+    late_keeps_streak: false
+    rest_steps: 1
+    graduate_percent: 75
+  check_in:
+    title: Check in
+    submit: Send
+    tasks: {kind: tasks, label: What is done, hint: Tick it.}
+    hours: {kind: hours, label: Hours, hint: About., most: 100}
+    evidence: {kind: links, label: Links, hint: To look at., most: 5}
+    notes: {kind: prose, label: Notes, hint: What blocked you., longest: 1000}
+    confidence: {kind: choice, label: How sure, hint: Feel., options: [Lost, Getting there, Sure]}
+  privacy:
+    name_on_board: alias
+    board_from: 3
+    board_rows: 10
+    aliases_adjectives: [Able, Bold, Calm, Deft, Eager, Fair, Glad, Hale, Ideal, Jolly, Keen, Lively, Mild,
+      Neat, Open, Prompt, Quiet, Rapid, Sunny, Tidy]
+    aliases_nouns: [Ant, Bear, Crow, Deer, Elk, Fox, Goat, Hare, Ibis, Jay, Kite, Lark, Mole, Newt, Otter,
+      Puma, Quail, Rook, Seal, Toad]
+    text: We keep what you send.
+voice:
+""" + "".join(_voice(Voice, "  "))
+"""The least that is a guide: one of everything, two steps, every sentence of the voice."""
+
+
+def edited(*edits: tuple[str, str]) -> str:
+    """The small guide with the first occurrence of each text replaced; a text that is not in it is a mistake."""
+    text = SMALL
+    for old, new in edits:
+        assert old in text, f"not in the small guide: {old!r}"
+        text = text.replace(old, new, 1)
+    return text
+
+
+def place(text: str, words: str) -> str:
+    """Line and column, as in "12:5", of the first occurrence of `words`."""
+    start = text.index(words)
+    return f"{text.count(chr(10), 0, start) + 1}:{start - text.rfind(chr(10), 0, start)}"
