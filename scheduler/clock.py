@@ -29,9 +29,8 @@ class VirtualClock:
     def now(self) -> datetime:
         return self._set_to + timedelta(seconds=monotonic() - self._set_at) if self._runs else self._set_to
 
-    def move_to(self, instant: datetime) -> None:
-        """Raises ValueError for an instant that is already past on this clock."""
-        instant, now = in_utc(instant), self.now()
-        if instant < now:
-            raise ValueError(f"a clock does not go back: it is {now.isoformat()}, after {instant.isoformat()}")
-        self._set_to, self._set_at = instant, monotonic()
+    def reach(self, instant: datetime) -> None:
+        """Moves to the instant, unless this clock has come to it by itself meanwhile."""
+        instant = in_utc(instant)
+        if instant > self.now():
+            self._set_to, self._set_at = instant, monotonic()
