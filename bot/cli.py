@@ -1,0 +1,423 @@
+"""The `ninety` command. What is heavy is imported by the command that needs it, so that `ninety --help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from bot.ledger import Cohort, Room
+    from bot.store.ledger import StoredLedger
+    from content.model import Guide
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="One guide.yaml becomes a published guide and a ninety-day cohort in a chat room.")
+site = typer.Typer(no_args_is_help=True, help="Build the guide's site, or serve it while you edit.")
+cohort = typer.Typer(no_args_is_help=True, help="Open a cohort, and see what it did.")
+app.add_typer(site, name="site")
+app.add_typer(cohort, name="cohort")
+
+GuideFile = Annotated[Path | None, typer.Option("--guide", help="Another guide.yaml than the one of this checkout.",
+                                                envvar="NINETY_GUIDE")]
+
+
+def main() -> None:
+    app()
+
+
+def _fail(problem: object, code: int = 1) -> NoReturn:
+    typer.echo(f"ninety: {problem}", err=True)
+    raise typer.Exit(code)
+
+
+def _guide(path: Path | None) -> Guide:
+    from content.loading import GuideError, default_path, load
+
+    try:
+        return load(path or default_path())
+    except GuideError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        _fail(f"{len(error.problems)} problem{'s'[:len(error.problems) != 1]} in the guide; nothing was done")
+
+
+# --- the guide --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(file: Annotated[Path | None, typer.Argument(help="A guide.yaml; this checkout's if left out.")] = None) \
+        -> None:
+    """Check the guide: every problem with its line, and what to do about it. Exit code 1 when there is one."""
+    from content.loading import GuideError, default_path, load
+
+    path = file or default_path()
+    try:
+        guide = load(path)
+    except GuideError as error:
+        for problem in error.problems:
+            typer.echo(problem)
+        raise typer.Exit(1) from None
+    plans = ", ".join(f"{name} ({plan.days} days, {len(plan.steps)} steps)" for name, plan in guide.plans.items())
+    typer.echo(f"{path.name} is sound: {plans}; {len(guide.skills)} skills, {len(guide.projects)} projects, "
+               f"{len(guide.tracks)} tracks, {len(guide.sources)} sources.")
+
+
+@app.command()
+def schema(write: Annotated[bool, typer.Option("--write", help="Into content/guide.schema.json instead of the "
+                                                              "screen.")] = False) -> None:
+    """The JSON Schema of guide.yaml, for editors that complete and check while you type."""
+    from content.loading import default_path
+    from content.schema import schema_text
+
+    if write:
+        path = default_path().with_name("guide.schema.json")
+        path.write_text(schema_text(), encoding="utf-8")
+        typer.echo(f"wrote {path.name}")
+    else:
+        typer.echo(schema_text(), nl=False)
+
+
+@app.command()
+def pages(directory: Annotated[Path, typer.Argument(help="Made if it is not there.")]) -> None:
+    """Write the pages made from the guide as plain Markdown with their navigation, for any site generator."""
+    # The bot never imports the site's code; it runs it.
+    raise typer.Exit(subprocess.run([sys.executable, "-m", "docs", str(directory)], check=False).returncode)  # noqa: S603  # ours
+
+
+@site.command("build")
+def site_build(into: Annotated[Path, typer.Option("--into", help="The folder of the finished site.")] = Path("site")) \
+        -> None:
+    """Build the site, strictly: a dead link is an error."""
+    raise typer.Exit(_mkdocs("build", "--strict", "--quiet", "--site-dir", str(into.absolute())))
+
+
+@site.command("serve")
+def site_serve(port: Annotated[int, typer.Option(min=1, max=65535)] = 8000) -> None:
+    """Serve the site and show every saved edit; a broken guide shows a banner over the last good site."""
+    raise typer.Exit(_mkdocs("serve", "--livereload", "--dev-addr", f"127.0.0.1:{port}"))
+
+
+def _mkdocs(*arguments: str) -> int:
+    import os
+
+    import content
+
+    config = Path(content.__file__).parents[1] / "mkdocs.yml"
+    if not config.is_file():
+        _fail(f"there is no mkdocs.yml at {config.parent}; run this in a checkout of Ninety")
+    command = [sys.executable, "-m", "mkdocs", arguments[0], "--config-file", str(config), *arguments[1:]]
+    # The notice is about MkDocs 2, which we pin against.
+    return subprocess.run(command, check=False, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}).returncode  # noqa: S603  # ours
+
+
+# --- trying it out ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine only.")] = 8090,
+    seed: Annotated[int, typer.Option(help="Of the simulated members.")] = 7,
+    site_dir: Annotated[Path, typer.Option("--site", help="The built guide.")] = Path("site"),
+    guide: GuideFile = None,
+) -> None:
+    """A cohort in the browser: the guide at /, a chat room at /chat/ where time can be moved forward."""
+    import tempfile
+
+    from bot.demo import demo as stage
+
+    loaded = _guide(guide)
+    built = site_dir if site_dir.is_dir() else None
+
+    async def play() -> None:
+        with tempfile.TemporaryDirectory(prefix="ninety-demo-") as folder:
+            async with stage(loaded, f"sqlite:///{folder}/demo.db", built, seed) as application:
+                await _serve(application, port, "The demo is up. It lasts until you press Ctrl-C, and leaves nothing.")
+
+    _run(play())
+
+
+@app.command()
+def rehearse(
+    members: Annotated[int, typer.Option(min=1, max=100_000, help="Who join and check in by themselves.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed plays the same cohort, to the byte.")] = 1,
+    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of the plan.")] = None,
+    zone: Annotated[str, typer.Option(help="The cohort's time zone.")] = "Europe/Berlin",
+    plan: Annotated[str | None, typer.Option(help="The guide's usual plan if left out.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Only the summary, not the transcript.")] = False,
+    guide: GuideFile = None,
+) -> None:
+    """Play a whole cohort in virtual time before day one: everything the bot will say, and to whom.
+
+    Prints the transcript and a summary. Exit code 1 when anything was missed, failed or above the message budget.
+    """
+    import tempfile
+
+    from bot.rehearsal import rehearse as play
+    from content.edition import Edition
+    from scheduler.calendar import UnknownZone
+    from scheduler.calendar import zone as find_zone
+
+    loaded = _guide(guide)
+    try:
+        found_zone = find_zone(zone).key
+    except UnknownZone as error:
+        _fail(error, 2)
+    edition = Edition.of(loaded, _plan(loaded, plan))
+    # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
+    first = start.date() if start else date(2026, 10, 5)
+    with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
+        result = asyncio.run(play(loaded, edition, first, found_zone, members, seed,
+                                  (lambda line: None) if summary else typer.echo,
+                                  f"sqlite:///{folder}/rehearsal.db", progress))
+    if not summary:
+        typer.echo("")
+    for line in result.lines():
+        typer.echo(line)
+    raise typer.Exit(0 if result.sound else 1)
+
+
+class _Progress:
+    """A percentage on standard error, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
+
+    def __call__(self, share: float) -> None:
+        if self._shown:
+            sys.stderr.write(f"\r{share:4.0%} of the cohort played")
+            sys.stderr.flush()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r" + " " * 40 + "\r")
+
+
+# --- running it -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    people: Annotated[list[str] | None, typer.Option("--person", help="Somebody who may sit at this browser; once for "
+                                                     "each. Members of the cohort are known already.")] = None,
+    room: Annotated[str, typer.Option(help="Which local room, where there are several.")] = "local:ninety",
+    guide: GuideFile = None,
+) -> None:
+    """Run the bot: the local chat room on this machine, with the cohort that lives in it, in real time."""
+    from bot.app import running
+    from bot.settings import Settings
+    from bot.store.migrate import DatabaseIsNewer
+
+    settings, loaded, place = Settings(), _guide(guide), _room(room)
+
+    async def serve() -> None:
+        async with running(settings, loaded, place, people or []) as application:
+            await _serve(application, settings.port, "Ninety is running. Stop it with Ctrl-C.")
+
+    try:
+        _run(serve())
+    except (DatabaseIsNewer, ValueError) as error:
+        _fail(error)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of NINETY_DATABASE_URL to this version. `ninety run` does so by itself."""
+    from bot.settings import Settings
+    from bot.store.database import Database
+    from bot.store.migrate import DatabaseIsNewer
+    from bot.store.migrate import migrate as bring_up
+
+    database = Database(Settings().database_url)
+    try:
+        before, now = bring_up(database)
+    except DatabaseIsNewer as error:
+        _fail(error)
+    finally:
+        database.close()
+    typer.echo(f"The database is at version {now} already." if before == now else
+               f"The database went from {'nothing' if before is None else f'version {before}'} to version {now}.")
+
+
+@cohort.command("open")
+def cohort_open(
+    title: Annotated[str, typer.Argument(help="What its members call it, for example \"Autumn 2026\".")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of week 1, as 2026-11-30.")],
+    zone: Annotated[str, typer.Option(help="Its posts follow this time zone: a city, or an IANA name.")],
+    room: Annotated[str, typer.Option(help="Where it lives: local:CHANNEL.")] = "local:ninety",
+    organiser: Annotated[str, typer.Option(help="The user who is told when something is missed.")] = "organiser",
+    plan: Annotated[str | None, typer.Option(help="The guide's usual plan if left out.")] = None,
+    guide: GuideFile = None,
+) -> None:
+    """Open a cohort in a room. It keeps the guide as it is now: later edits do not change it."""
+    import secrets
+
+    from bot.desk import StartsTooEarly, open_cohort
+    from bot.ledger import Account, RoomTaken
+    from content.edition import Edition
+    from scheduler.calendar import UnknownZone
+
+    loaded = _guide(guide)
+    place = _room(room)
+    edition = Edition.of(loaded, _plan(loaded, plan))
+    with _Open() as ledger:
+        try:
+            opened = asyncio.run(open_cohort(
+                ledger, title, start.date(), zone, edition, place, Account(place.platform, place.workspace, organiser),
+                secrets.token_hex(16), datetime.now(UTC)))
+        except RoomTaken:
+            _fail(f"a cohort lives in {place} already; `ninety cohort list` shows it", 2)
+        except (StartsTooEarly, UnknownZone, ValueError) as error:
+            _fail(error, 2)
+    typer.echo(f"Cohort {opened.id}, {opened.title}, is open in {opened.room}. Week 1 begins on {opened.start} "
+               f"({opened.zone}), and it ends on {opened.course.spans[-1].last}.")
+    typer.echo("`ninety run` starts the bot; "
+               f"`ninety rehearse --start {opened.start} --zone {opened.zone}` shows beforehand what it will say.")
+
+
+@cohort.command("list")
+def cohort_list() -> None:
+    """Every cohort of the database."""
+    with _Open() as ledger:
+        rows = asyncio.run(ledger.transact(lambda tx: [(one, len(tx.members(one.id))) for one in tx.cohorts()]))
+    if not rows:
+        typer.echo("There is no cohort yet. Open one: ninety cohort open \"Autumn\" --start 2026-11-30 --zone Berlin")
+    for one, members in rows:
+        typer.echo(f"{one.id:4}  {one.start} to {one.course.spans[-1].last}  {members:5} members  {one.room}  "
+                   f"{one.title}")
+
+
+@cohort.command("show")
+def cohort_show(number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")]) -> None:
+    """One cohort: where it stands, and how many checked in each week."""
+    from bot.cohort.scoring import Record, State
+
+    now = datetime.now(UTC)
+    with _Open() as ledger:
+        one = _find(ledger, number)
+        journals = asyncio.run(ledger.transact(lambda tx: tx.journals(one.id)))
+    records = [record for journal in journals.values() if (record := Record(one.course, journal, now)).present]
+    running = one.course.running(now)
+    typer.echo(f"{one.title} in {one.room}, {one.zone}, {len(records)} members")
+    typer.echo(f"Plan {one.edition.plan_id}, edition {one.edition.digest[:12]}, opened {one.opened_at:%Y-%m-%d %H:%M} "
+               "UTC")
+    for number_, step in enumerate(one.edition.plan.steps, 1):
+        span = one.course.span(step.id)
+        states = [record.state(step) for record in records if step in record.place.own_steps]
+        done = sum(state in (State.DONE, State.LATE) for state in states)
+        mark = ">" if step.id == running and now < one.course.ends else " "
+        shown = f"{done:4} of {len(states):4} checked in" if one.course.opens(step.id) <= now else " " * 24
+        typer.echo(f"{mark} {number_:2}  {span.first} to {span.last}  {shown}  {step.title}")
+
+
+@cohort.command("log")
+def cohort_log(
+    number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],
+    wrong: Annotated[bool, typer.Option("--wrong", help="Only what was missed, failed or is not known.")] = False,
+) -> None:
+    """Every delivery: did it go out, when, where to find it, and if not why. Times are in the cohort's zone."""
+    from zoneinfo import ZoneInfo
+
+    from bot.ledger import State
+
+    with _Open() as ledger:
+        one = _find(ledger, number)
+        logged = asyncio.run(ledger.transact(lambda tx: tx.deliveries(one.id)))
+    zone = ZoneInfo(one.zone)
+    for entry in logged:
+        if wrong and entry.state not in (State.MISSED, State.FAILED, State.UNKNOWN):
+            continue
+        sent = (f", sent {entry.receipt.at.astimezone(zone):%Y-%m-%d %H:%M:%S}, {entry.receipt.link}"
+                if entry.receipt else "")
+        why = f", {entry.reason}" if entry.reason else ""
+        typer.echo(f"{entry.delivery.due.astimezone(zone):%Y-%m-%d %H:%M}  {entry.state.value:9}  "
+                   f"{entry.delivery.key}{sent}{why}")
+
+
+# --- shared -----------------------------------------------------------------------------------------------------------
+
+
+def _plan(guide: Guide, name: str | None) -> str:
+    if name is not None and name not in guide.plans:
+        _fail(f"the guide has no plan {name!r}; it has {', '.join(guide.plans)}", 2)
+    return name or guide.cohort.plan
+
+
+def _room(typed: str) -> Room:
+    from bot.ledger import Room
+
+    platform, _, channel = typed.partition(":")
+    if platform != "local" or not channel:
+        _fail(f"{typed!r} is no room: write local:CHANNEL, for example local:ninety", 2)
+    return Room(platform, "", channel)
+
+
+class _Open:
+    """The ledger of NINETY_DATABASE_URL, brought to this version."""
+
+    def __enter__(self) -> StoredLedger:
+        from bot.settings import Settings
+        from bot.store.database import Database
+        from bot.store.ledger import StoredLedger
+        from bot.store.migrate import DatabaseIsNewer
+        from bot.store.migrate import migrate as bring_up
+
+        try:
+            self._database = Database(Settings().database_url)
+            bring_up(self._database)
+        except (DatabaseIsNewer, ValueError) as error:
+            _fail(error)
+        return StoredLedger(self._database)
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+
+def _find(ledger: StoredLedger, number: int) -> Cohort:
+    found = asyncio.run(ledger.transact(lambda tx: [one for one in tx.cohorts() if one.id == number]))
+    if not found:
+        _fail(f"there is no cohort {number}; `ninety cohort list` shows those there are", 2)
+    return found[0]
+
+
+async def _serve(application: object, port: int, greeting: str) -> None:
+    import errno
+
+    from aiohttp import web
+
+    assert isinstance(application, web.Application)  # noqa: S101  # typed loosely so that --help need not import aiohttp
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            _fail(f"port {port} is taken, perhaps by another Ninety; stop it, or choose another port")
+        typer.echo(f"{greeting}\n\n  guide  http://127.0.0.1:{port}/\n  chat   http://127.0.0.1:{port}/chat/\n")
+        await _stopped()
+    finally:
+        await runner.cleanup()
+
+
+async def _stopped() -> None:
+    """Returns when the process is asked to end."""
+    import signal
+
+    asked = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, asked.set)
+    await asked.wait()
+
+
+def _run(main_: object) -> None:
+    asyncio.run(main_)  # type: ignore[arg-type]

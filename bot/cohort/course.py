@@ -1,0 +1,181 @@
+"""A cohort's plan laid over the days: which step is running, and until when a member may check in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from bot.cohort.journal import Event, Joined, Moved
+from bot.cohort.refusals import BeforeYouJoined, CohortOver, NotOpenYet, NotStarted, TooLate, UnknownStep
+from content.edition import Edition
+from content.model import Post, PostKind, Step, StepId
+from scheduler import calendar
+from scheduler.calendar import Beat, Span
+
+
+@dataclass(frozen=True)
+class Course:
+    """`zone` is the cohort's: its posts follow it, and a step opens for everybody at its midnight."""
+
+    edition: Edition
+    start: date
+    zone: ZoneInfo
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        return calendar.lay_out(((step.id, step.days) for step in self.edition.plan.steps), self.start)
+
+    @cached_property
+    def _by_id(self) -> dict[StepId, tuple[int, Step, Span]]:
+        steps = zip(self.edition.plan.steps, self.spans, strict=True)
+        return {step.id: (number, step, span) for number, (step, span) in enumerate(steps, 1)}
+
+    @cached_property
+    def _opens(self) -> dict[StepId, datetime]:
+        return {span.id: calendar.opens(span, self.zone) for span in self.spans}
+
+    def step(self, step_id: StepId) -> Step:
+        return self._by_id[step_id][1]
+
+    def number(self, step_id: StepId) -> int:
+        """1 for the first step."""
+        return self._by_id[step_id][0]
+
+    def span(self, step_id: StepId) -> Span:
+        return self._by_id[step_id][2]
+
+    def opens(self, step_id: StepId) -> datetime:
+        return self._opens[step_id]
+
+    @cached_property
+    def _announced(self) -> dict[StepId, datetime]:
+        beat = next(beat for beat in self.beats() if beat.kind == PostKind.WEEK_OPENS.value)
+        return {span.id: calendar.moment(beat, span, self.zone).due for span in self.spans}
+
+    def announced(self, step_id: StepId) -> datetime:
+        """When the room reads of it, some hours after it opened: what a member calls its beginning."""
+        return self._announced[step_id]
+
+    def deadline(self, step_id: StepId, zone: ZoneInfo) -> datetime:
+        """For a member in that zone: the end of their last local day, and the grace."""
+        # A cohort has few steps and few zones, and every answer asks for many deadlines.
+        found = self._deadlines.get((step_id, zone.key))
+        if found is None:
+            grace = timedelta(hours=self.edition.rules.scoring.grace_hours)
+            found = self._deadlines[step_id, zone.key] = calendar.deadline(self.span(step_id), zone, grace)
+        return found
+
+    @cached_property
+    def _deadlines(self) -> dict[tuple[StepId, str], datetime]:
+        return {}
+
+    def closed(self, step_id: StepId, zone: ZoneInfo) -> datetime:
+        """From here on not even a late check-in is taken."""
+        return self.deadline(step_id, zone) + timedelta(days=self.edition.rules.scoring.late_days)
+
+    def running(self, at: datetime) -> StepId | None:
+        """The last step that has opened; None before the first. After the end it is still the last one."""
+        opened = [step.id for step in self.edition.plan.steps if self._opens[step.id] <= at]
+        return opened[-1] if opened else None
+
+    @cached_property
+    def ends(self) -> datetime:
+        """End of the last day, in the cohort's zone."""
+        return calendar.end_of_day(self.spans[-1].last, self.zone)
+
+    def find(self, given: str) -> StepId:
+        """The step somebody means by its number or its id; raises UnknownStep."""
+        steps = self.edition.plan.steps
+        wanted = given.strip().lower()
+        if wanted in self._by_id:
+            return wanted
+        number = wanted.removeprefix("week").strip()
+        if number.isascii() and number.isdecimal() and len(number) < 4 and 1 <= int(number) <= len(steps):
+            return steps[int(number) - 1].id
+        raise UnknownStep(given.strip()[:40], len(steps))
+
+    def beats(self) -> tuple[Beat, ...]:
+        """The cohort's rhythm in the calendar's words."""
+        rhythm = self.edition.rules.rhythm
+
+        def beat(kind: PostKind, post: Post, anchor: str, on: str) -> Beat:
+            return Beat(kind.value, anchor, post.day, post.at, timedelta(hours=post.latest_by_hours), on)  # type: ignore[arg-type]
+
+        return (
+            beat(PostKind.WELCOME, rhythm.welcome, "first", "start"),
+            beat(PostKind.WEEK_OPENS, rhythm.week_opens, "first", "each"),
+            beat(PostKind.HALF_TIME, rhythm.half_time, "first", "middle"),
+            beat(PostKind.NUDGE, rhythm.nudge, "last", "each"),
+            beat(PostKind.WEEK_CLOSES, rhythm.week_closes, "last", "each"),
+            beat(PostKind.GRADUATION, rhythm.graduation, "last", "end"),
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """One member's way through a course: from which step on, and in which zone at each."""
+
+    course: Course
+    events: Sequence[Event]
+    """Those that stand, oldest first, the first of them a Joined."""
+
+    @cached_property
+    def first(self) -> StepId:
+        """Where they came in, the last time they joined."""
+        return next(event.first for event in reversed(self.events) if isinstance(event, Joined))
+
+    @cached_property
+    def own_steps(self) -> tuple[Step, ...]:
+        """The steps that concern this member."""
+        return self.course.edition.plan.steps[self.course.number(self.first) - 1:]
+
+    def zone_for(self, step_id: StepId) -> ZoneInfo:
+        """The zone they had when the step opened, so that travel wins or loses no time."""
+        opened, (first, *later) = self.course.opens(step_id), self._zones
+        return ZoneInfo(next((event.zone for event in reversed(later) if event.at <= opened), first.zone))
+
+    @cached_property
+    def _zones(self) -> list[Joined | Moved]:
+        return [event for event in self.events if isinstance(event, Joined | Moved)]
+
+    def deadline(self, step_id: StepId) -> datetime:
+        return self.course.deadline(step_id, self.zone_for(step_id))
+
+    def closed(self, step_id: StepId) -> datetime:
+        return self.course.closed(step_id, self.zone_for(step_id))
+
+    def check(self, step_id: StepId, at: datetime) -> None:
+        """Raises the refusal that applies when a check-in for the step cannot be taken at that instant."""
+        course = self.course
+        title = course.step(step_id).title
+        if course.number(step_id) < course.number(self.first):
+            raise BeforeYouJoined(title, course.step(self.first).title)
+        if at < course.opens(step_id):
+            raise NotOpenYet(title, course.announced(step_id))
+        if at >= self.closed(step_id):
+            raise TooLate(title, self.closed(step_id))
+
+    def meant(self, given: str, settled: frozenset[StepId], at: datetime) -> StepId:
+        """The step that `/checkin` is about: the one named, else the oldest that is still on time and not settled
+        (checked in or rested), else the one that is running.
+
+        Raises the refusal that applies when nothing can be checked in.
+        """
+        if given.strip():
+            step_id = self.course.find(given)
+            self.check(step_id, at)
+            return step_id
+        running = self.course.running(at)
+        if running is None:
+            raise NotStarted(self.course.announced(self.first))
+        for step in self.own_steps:
+            if step.id not in settled and self.course.opens(step.id) <= at < self.deadline(step.id):
+                return step.id
+        step_id = running if self.course.number(running) >= self.course.number(self.first) else self.first
+        if at >= self.closed(step_id):
+            raise CohortOver
+        self.check(step_id, at)
+        return step_id

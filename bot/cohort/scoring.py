@@ -1,0 +1,207 @@
+"""Points and streaks as a pure function of a member's journal and the cohort's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+
+from bot.cohort.course import Course, Place
+from bot.cohort.journal import CheckedIn, Event, Granted, Joined, Journal, Left, Rested, standing_events
+from content.model import Scoring, Step, StepId
+
+
+class Rule(StrEnum):
+    """Why there are points; the names of the guide's words for it."""
+
+    CHECKED_IN = "checked_in"
+    MUST = "must_tasks"
+    STRETCH = "stretch_tasks"
+    EVIDENCE = "evidence"
+    LATE = "late"
+    CAPPED = "capped"
+
+
+@dataclass(frozen=True)
+class Line:
+    rule: Rule
+    points: int
+    """Negative for what lateness or the cap takes away."""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class StepScore:
+    step: StepId
+    lines: tuple[Line, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(line.points for line in self.lines)
+
+
+def score(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: Scoring) -> StepScore:
+    """What a step is worth after all its check-ins, oldest first (none: nothing).
+
+    The last version counts. What it says that no version before the deadline said is late and counts
+    `late_percent`, rounded down once for the step; what was said in time keeps its full worth through later amendments.
+    """
+    if not versions:
+        return StepScore(step.id, ())
+    last = versions[-1]
+    in_time = [version for version in versions if version.at < deadline]
+    done_in_time = {task for version in in_time for task in version.done}
+    lines: list[Line] = []
+    full = late = 0
+
+    def earn(rule: Rule, each: int, count: int, count_in_time: int) -> None:
+        nonlocal full, late
+        if count:
+            lines.append(Line(rule, each * count, count))
+            full += each * count
+            late += each * (count - count_in_time)
+
+    earn(Rule.CHECKED_IN, rules.check_in, 1, min(1, len(in_time)))
+    for rule, weight, each in ((Rule.MUST, "must", rules.must), (Rule.STRETCH, "stretch", rules.stretch)):
+        done = {task.id for task in step.tasks if task.weight == weight} & set(last.done)
+        earn(rule, each, len(done), len(done & done_in_time))
+    earn(Rule.EVIDENCE, rules.evidence, int(bool(last.links)), int(any(version.links for version in in_time)))
+    lost = late - late * rules.late_percent // 100
+    if lost:
+        lines.append(Line(Rule.LATE, -lost))
+    if full - lost > rules.step_cap:
+        lines.append(Line(Rule.CAPPED, rules.step_cap - (full - lost)))
+    return StepScore(step.id, tuple(lines))
+
+
+class State(StrEnum):
+    """Where a member stands with one of their steps."""
+
+    DONE = "done"
+    LATE = "late"
+    RESTED = "rested"
+    MISSED = "missed"
+    OPEN = "open"
+    AHEAD = "ahead"
+    """Not open yet."""
+    EXCUSED = "excused"
+    """The step during which they joined, and which they did not check in: not held against them."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A member's whole cohort at one instant, computed from the journal."""
+
+    course: Course
+    journal: Journal
+    at: datetime
+
+    @cached_property
+    def events(self) -> list[Event]:
+        return standing_events(self.journal)
+
+    @cached_property
+    def place(self) -> Place:
+        return Place(self.course, self.events)
+
+    @cached_property
+    def present(self) -> bool:
+        """Joined, and not left since."""
+        came_and_went = [event for event in self.events if isinstance(event, Joined | Left)]
+        return bool(came_and_went) and isinstance(came_and_went[-1], Joined)
+
+    @cached_property
+    def _versions(self) -> dict[StepId, list[CheckedIn]]:
+        found: dict[StepId, list[CheckedIn]] = {}
+        for event in self.events:
+            if isinstance(event, CheckedIn):
+                found.setdefault(event.step, []).append(event)
+        return found
+
+    def versions(self, step_id: StepId) -> Sequence[CheckedIn]:
+        """Every check-in for the step, oldest first."""
+        return self._versions.get(step_id, [])
+
+    @cached_property
+    def rested(self) -> frozenset[StepId]:
+        """A check-in after all takes the place of the rest."""
+        return frozenset(event.step for event in self.events if isinstance(event, Rested)) - set(self._versions)
+
+    @cached_property
+    def settled(self) -> frozenset[StepId]:
+        return self.rested | frozenset(self._versions)
+
+    @cached_property
+    def rests_left(self) -> int:
+        return max(0, self.course.edition.rules.scoring.rest_steps - len(self.rested))
+
+    def score(self, step_id: StepId) -> StepScore:
+        versions = self.versions(step_id)
+        deadline = self.place.deadline(step_id) if versions else self.at
+        return score(self.course.step(step_id), versions, deadline, self.course.edition.rules.scoring)
+
+    @cached_property
+    def granted(self) -> tuple[Granted, ...]:
+        return tuple(event for event in self.events if isinstance(event, Granted))
+
+    @cached_property
+    def points(self) -> int:
+        return sum(self.score(step_id).points for step_id in self._versions) + sum(one.points for one in self.granted)
+
+    def state(self, step: Step) -> State:
+        versions = self.versions(step.id)
+        if versions:
+            return State.DONE if versions[0].at < self.place.deadline(step.id) else State.LATE
+        if step.id in self.rested:
+            return State.RESTED
+        if self.at < self.course.opens(step.id):
+            return State.AHEAD
+        if self.at < self.place.deadline(step.id):
+            return State.OPEN
+        joined = next(event.at for event in reversed(self.events) if isinstance(event, Joined))
+        if step.id == self.place.first and joined > self.course.opens(step.id):
+            return State.EXCUSED
+        return State.MISSED
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """One for each of the member's own steps, in order."""
+        return tuple(self.state(step) for step in self.place.own_steps)
+
+    @property
+    def streak(self) -> int:
+        return streaks(self.states, self.course.edition.rules.scoring)[0]
+
+    @property
+    def best_streak(self) -> int:
+        return streaks(self.states, self.course.edition.rules.scoring)[1]
+
+    @cached_property
+    def checked_in(self) -> int:
+        """How many of the member's own steps are checked in."""
+        return sum(state in (State.DONE, State.LATE) for state in self.states)
+
+    @cached_property
+    def expected(self) -> int:
+        """How many of the member's own steps ask for a check-in: all but the rested and the excused."""
+        return sum(state not in (State.RESTED, State.EXCUSED) for state in self.states)
+
+    @property
+    def graduated(self) -> bool:
+        if not self.present:
+            return False
+        return self.checked_in * 100 >= self.course.edition.rules.scoring.graduate_percent * max(1, self.expected)
+
+
+def streaks(states: Sequence[State], rules: Scoring) -> tuple[int, int]:
+    """(the streak that is running, the best one), in steps. A rest, an excuse or a step still open costs nothing."""
+    running = best = 0
+    for state in states:
+        if state is State.DONE or (state is State.LATE and rules.late_keeps_streak):
+            running += 1
+            best = max(best, running)
+        elif state in (State.MISSED, State.LATE):
+            running = 0
+    return running, best

@@ -1,0 +1,55 @@
+"""The one table of commands. Each platform makes its own native list from it; the help comes from the guide's voice."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from bot.cohort.refusals import UnknownCommand
+from content.model import Commands
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    """As typed, without the slash. Two words where the second is a part of the first."""
+    help: str
+    """Which line of the guide's `voice.commands`."""
+    argument: str = ""
+    """What may follow, in one word; empty when nothing may."""
+    organiser: bool = False
+
+
+COMMANDS = (
+    Command("checkin", "checkin", "week"),
+    Command("week", "week", "week"),
+    Command("progress", "progress"),
+    Command("leaderboard", "leaderboard"),
+    # Slack keeps /join and /leave for itself, so they are parts of /cohort everywhere.
+    Command("cohort join", "join"),
+    Command("cohort settings", "settings"),
+    Command("cohort rest", "rest", "week"),
+    Command("cohort leave", "leave"),
+    Command("cohort help", "help"),
+    Command("cohort log", "log", organiser=True),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def help_line(command: Command, words: Commands) -> str:
+    return str(getattr(words, command.help))
+
+
+def parse(typed: str) -> tuple[Command, str]:
+    """What somebody typed after the slash → (command, argument); raises UnknownCommand with the nearest one."""
+    words = typed.strip().lstrip("/").split()
+    for length in (2, 1):
+        command = BY_NAME.get(" ".join(words[:length]).lower())
+        if command is not None:
+            return command, " ".join(words[length:])
+    if words and words[0].lower() == "cohort":
+        given, among = " ".join(words[:2]), [name for name in BY_NAME if name.startswith("cohort")]
+    else:
+        given, among = words[0] if words else "", list(BY_NAME)
+    nearest = difflib.get_close_matches(given.lower(), among, 1, 0.4) or ["cohort help"]
+    raise UnknownCommand(f"/{given[:40]}", f"/{nearest[0]}")

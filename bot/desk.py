@@ -1,0 +1,564 @@
+"""The one door from chat into the cohort: load, decide, save, answer. One method, one transaction.
+
+A shell hands in who is asking and what they typed; it gets back a `Message` to show them alone, or a `Form` to open.
+A rule that says no becomes a message here and nowhere else; anything else that is raised is a bug and goes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from bot import commands
+from bot.cohort import checkin, enrolment
+from bot.cohort.journal import CheckedIn, Event, Joined, Left, Moved, Rested
+from bot.cohort.refusals import (
+    AlreadyEnrolled,
+    AlreadyResting,
+    BadZone,
+    CohortOver,
+    NoCohort,
+    NoRestLeft,
+    NotEnrolled,
+    NothingToRest,
+    NotOrganiser,
+    NotStarted,
+    Refused,
+)
+from bot.cohort.scoring import Line as ScoreLine
+from bot.cohort.scoring import Record, State
+from bot.herald import NOWHERE, Site, board, nudge, posts, tasks
+from bot.ledger import Account, Cohort, Ledger, Member, RequestId, Room, Transaction, Unsaved
+from bot.ledger import State as Sent
+from bot.messages import (
+    Answers,
+    Button,
+    Checks,
+    Choice,
+    Fact,
+    Facts,
+    Form,
+    Line,
+    Markdown,
+    Message,
+    Option,
+    Paragraph,
+    Part,
+    Plain,
+    Text,
+    Value,
+    When,
+    fill,
+    markdown,
+    say,
+    typed,
+)
+from content.edition import Edition
+from content.model import PostKind, Step, StepId, Voice, Words
+from scheduler import calendar
+from scheduler.calendar import UnknownZone, zone_names
+from scheduler.calendar import zone as find_zone
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is asking, as their platform tells it at this moment."""
+
+    account: Account
+    room: Room | None
+    """Where they asked; None in a direct message."""
+    name: str = ""
+    zone: str = ""
+    """What the platform knows or guesses; the member decides."""
+    organiser: bool = False
+    """The platform says that they run the room."""
+
+
+class Desk:
+    """`voice` speaks where no cohort is known yet; a cohort speaks with the voice it was opened with."""
+
+    def __init__(self, ledger: Ledger, voice: Voice, site: Site = NOWHERE) -> None:
+        self._ledger = ledger
+        self._voice = voice
+        self._site = site
+
+    async def command(self, caller: Caller, line: str, now: datetime) -> Message | Form:
+        """What somebody typed after the slash, or the command of a button they pressed."""
+        def work(visit: _Visit) -> Message | Form:
+            command, argument = commands.parse(line)
+            if command.organiser and not visit.organiser:
+                raise NotOrganiser
+            return _ANSWERS[command.name](visit, argument)
+
+        return await self._answer(caller, RequestId(""), now, work)
+
+    async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
+                     now: datetime) -> Message:
+        """A form came back: `kind` and `about` are the form's own. The same request twice is one effect."""
+        answer = await self._answer(caller, request, now, lambda visit: _FORMS[kind](visit, about, answers))
+        assert isinstance(answer, Message)  # noqa: S101  # the three of them answer with messages
+        return answer
+
+    async def _answer(self, caller: Caller, request: RequestId, now: datetime,
+                      work: Callable[[_Visit], Message | Form]) -> Message | Form:
+        voice = self._voice
+
+        def visit(tx: Transaction) -> Message | Form:
+            nonlocal voice
+            cohort = _cohort_of(tx, caller)
+            if cohort is None:
+                raise NoCohort
+            voice = cohort.edition.voice
+            return work(_Visit(tx, caller, request, now, cohort, self._site))
+
+        try:
+            return await self._ledger.transact(visit)
+        except Refused as refused:
+            return refusal(voice, refused)
+        except Unsaved:
+            return Message(body=(markdown(voice.refusals.not_saved),), refused=True)
+
+
+async def open_cohort(ledger: Ledger, title: str, start: date, zone: str, edition: Edition, room: Room,
+                      organiser: Account | None, salt: str, now: datetime) -> Cohort:
+    """Opens it, and owes every post to its room. Raises RoomTaken, StartsTooEarly or UnknownZone."""
+    if start < calendar.local_day(now, find_zone(zone)):
+        raise StartsTooEarly(start)
+
+    def work(tx: Transaction) -> Cohort:
+        cohort = tx.open_cohort(title, start, find_zone(zone).key, edition, room, organiser, salt, now)
+        tx.owe(posts(cohort))
+        return cohort
+
+    return await ledger.transact(work)
+
+
+class StartsTooEarly(Exception):
+    """A cohort cannot begin in the past: its first days could not be posted any more."""
+
+    def __init__(self, start: date) -> None:
+        super().__init__(f"{start} is over; a cohort begins today or later")
+
+
+def refusal(voice: Voice, refused: Refused) -> Message:
+    """What the member reads when a rule said no."""
+    values = {name: When(value) if isinstance(value, datetime) else value for name, value in refused.values().items()}
+    return Message(body=(fill(getattr(voice.refusals, refused.sentence), **values),), refused=True,
+                   field=refused.field)
+
+
+def _cohort_of(tx: Transaction, caller: Caller) -> Cohort | None:
+    """The one in the room, else the youngest that the person is in."""
+    if caller.room is not None:
+        return tx.cohort_in(caller.room)
+    here = [member for member in tx.enrolments(caller.account) if member.present]
+    return tx.cohort(here[0].cohort) if here else None
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """One person at the desk, within one transaction."""
+
+    tx: Transaction
+    caller: Caller
+    request: RequestId
+    now: datetime
+    cohort: Cohort
+    site: Site
+
+    @property
+    def edition(self) -> Edition:
+        return self.cohort.edition
+
+    @property
+    def voice(self) -> Voice:
+        return self.cohort.edition.voice
+
+    @property
+    def organiser(self) -> bool:
+        return self.caller.organiser or self.caller.account == self.cohort.organiser
+
+    def enrolled(self) -> tuple[Member, Record]:
+        """Raises NotEnrolled."""
+        member = self.tx.enrolment(self.cohort.id, self.caller.account)
+        if member is None or not member.present:
+            raise NotEnrolled
+        return member, self.record(member)
+
+    def record(self, member: Member) -> Record:
+        return Record(self.cohort.course, self.tx.journal(member.id), self.now)
+
+    def answered(self, record: Record) -> bool:
+        """This very request has had its effect; only the answer is asked for again."""
+        return any(entry.request == self.request for entry in record.journal)
+
+    def write(self, member: Member, record: Record, event: Event, request: RequestId | None = None) -> Record:
+        """Appends to the member's journal; the record with it."""
+        entry = self.tx.append(member, event, request or self.request)
+        return record if entry is None else replace(record, journal=(*record.journal, entry))
+
+    def when(self, at: datetime, record: Record | None = None) -> When:
+        """The instant as the member reads it: in the zone they live by at present."""
+        if record is None:
+            return When(at)
+        zones = [event.zone for event in record.events if isinstance(event, Joined | Moved)]
+        return When(at, zone=find_zone(zones[-1]))
+
+    def button(self, label: str, command: str, argument: str = "", *, primary: bool = False) -> Button:
+        return Button(label, command, argument, "primary" if primary else "plain")
+
+
+# --- coming and going -------------------------------------------------------------------------------------------------
+
+
+def _join_form(visit: _Visit, _: str) -> Form:
+    member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
+    if member is not None and member.present:
+        raise AlreadyEnrolled
+    if visit.now >= visit.cohort.course.ends:
+        raise CohortOver
+    return _about_you(visit, "join", visit.voice.join_form.title, member)
+
+
+def _settings_form(visit: _Visit, _: str) -> Form:
+    member, _record = visit.enrolled()
+    return _about_you(visit, "settings", visit.voice.join_form.settings_title, member)
+
+
+def _about_you(visit: _Visit, kind: str, title: str, member: Member | None) -> Form:
+    """Filled in with what is known already."""
+    words, privacy = visit.voice.join_form, visit.edition.rules.privacy
+    shows_name = member.shows_name if member else privacy.name_on_board == "name"
+    nudges = member.nudges if member else True
+    return Form(kind, "", title, markdown(privacy.text), (
+        Line("name", words.name_label, words.name_hint, member.name if member else visit.caller.name, True,
+             enrolment.LONGEST_NAME),
+        Choice("shown", words.shown_label, "", (
+            Option("alias", markdown(words.shown_alias), not shows_name),
+            Option("name", markdown(words.shown_name), shows_name)), True),
+        Line("zone", words.zone_label, words.zone_hint,
+             member.zone if member else visit.caller.zone or visit.cohort.zone, True, 60, zone_names()),
+        Choice("nudges", words.nudges_label, "", (
+            Option("yes", markdown(words.nudges_yes), nudges),
+            Option("no", markdown(words.nudges_no), not nudges)), True),
+    ), words.submit)
+
+
+def _read_about_you(visit: _Visit, answers: Answers, member: Member | None) -> tuple[str, bool, str, bool]:
+    """(name, name on the board, zone, nudges); raises the refusal that applies."""
+    name = enrolment.name(typed(answers, "name"))
+    shows_name = typed(answers, "shown") == "name"
+    enrolment.check_free(name, visit.tx.names(visit.cohort.id, member.id if member else None))
+    try:
+        zone = find_zone(typed(answers, "zone")).key
+    except UnknownZone as unknown:
+        raise BadZone(unknown.name[:40], ", ".join(unknown.nearest[:3]) or visit.cohort.zone) from None
+    return name, shows_name, zone, typed(answers, "nudges") != "no"
+
+
+def _join(visit: _Visit, _: str, answers: Answers) -> Message:
+    tx, cohort, course = visit.tx, visit.cohort, visit.cohort.course
+    member = tx.enrolment(cohort.id, visit.caller.account)
+    if member is not None and member.present:
+        if visit.answered(record := visit.record(member)):
+            return _welcome(visit, member, record)
+        raise AlreadyEnrolled
+    if visit.now >= course.ends:
+        raise CohortOver
+    name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
+    if member is None:
+        seed = f"{cohort.salt}:{visit.caller.account}"
+        alias = enrolment.alias(visit.edition.rules.privacy, seed, tx.names(cohort.id))
+        member = tx.add_member(cohort.id, visit.caller.account, name, alias, shows_name, zone, nudges)
+    else:
+        member = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges, present=True)
+        tx.change_member(member)
+    first = course.running(visit.now) or visit.edition.plan.steps[0].id
+    record = visit.write(member, visit.record(member), Joined(visit.now, zone, first))
+    _owe_nudges(visit, member, record)
+    return _welcome(visit, member, record)
+
+
+def _welcome(visit: _Visit, member: Member, record: Record) -> Message:
+    course, words = visit.cohort.course, visit.voice.words
+    step = course.step(record.place.first)
+    names: dict[str, Value] = {"name": member.name, "board_name": member.board_name,
+                               "cohort": visit.cohort.title}
+    if visit.now < course.opens(step.id):
+        return say(visit.voice.joined_early, start=visit.when(course.announced(step.id), record), **names)
+    return say(visit.voice.joined, tasks(visit.edition, step, visit.site), number=course.number(step.id),
+               step=step.title, deadline=visit.when(record.place.deadline(step.id), record), **names).offering(
+        visit.button(words.check_in, "checkin", primary=True), visit.site.week(visit.edition, step))
+
+
+def _settings(visit: _Visit, _: str, answers: Answers) -> Message:
+    member, record = visit.enrolled()
+    name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
+    changed = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges)
+    visit.tx.change_member(changed)
+    later: Text = ()
+    if zone != member.zone:
+        record = visit.write(member, record, Moved(visit.now, zone))
+        running = visit.cohort.course.running(visit.now)
+        if running is not None and visit.now < record.place.deadline(running):
+            old = record.place.zone_for(running).key
+            later = fill(visit.voice.zone_later, zone=old, step=visit.cohort.course.step(running).title)
+    if nudges:
+        _owe_nudges(visit, changed, record)
+    else:
+        visit.tx.withdraw(member.id, PostKind.NUDGE, None, "asked for no reminders")
+    return say(visit.voice.settings_saved, later, name=name, board_name=changed.board_name, zone=zone)
+
+
+def _owe_nudges(visit: _Visit, member: Member, record: Record) -> None:
+    """For the steps that have opened already; the herald owes the others when they open."""
+    if not member.nudges:
+        return
+    steps = visit.edition.plan.steps[:visit.tx.nudges_owed(visit.cohort.id)]
+    owed = (nudge(visit.cohort, member, record, step) for step in steps if step in record.place.own_steps)
+    visit.tx.owe(delivery for delivery in owed if delivery.due > visit.now)
+
+
+def _leave(visit: _Visit, _: str) -> Message:
+    member, _record = visit.enrolled()
+    visit.tx.append(member, Left(visit.now), _once(visit, "left"))
+    visit.tx.change_member(replace(member, present=False))
+    visit.tx.withdraw(member.id, PostKind.NUDGE, None, "left the cohort")
+    return say(visit.voice.left, cohort=visit.cohort.title).offering(
+        visit.button(visit.voice.words.join, "cohort join"))
+
+
+def _once(visit: _Visit, what: str) -> RequestId:
+    """A request id for a command that has no form; the same instant twice is one effect."""
+    return RequestId(f"{what}:{visit.caller.account.user}:{visit.now.timestamp()}")
+
+
+# --- checking in ------------------------------------------------------------------------------------------------------
+
+
+def _check_in_form(visit: _Visit, argument: str) -> Form:
+    _, record = visit.enrolled()
+    step_id = record.place.meant(argument, record.settled, visit.now)
+    course, form = visit.cohort.course, visit.edition.rules.check_in
+    step, versions = course.step(step_id), record.versions(step_id)
+    last = versions[-1] if versions else None
+    number, deadline = course.number(step_id), record.place.deadline(step_id)
+    if visit.now < deadline:
+        intro = fill(visit.voice.form_in_time, number=number, step=step.title, deadline=visit.when(deadline, record))
+    else:
+        percent = visit.edition.rules.scoring.late_percent
+        intro = fill(visit.voice.form_late, number=number, step=step.title, percent=percent)
+    words = visit.voice.words
+    return Form("check-in", step_id, form.title, intro, (
+        Checks("tasks", form.tasks.label, form.tasks.hint, tuple(
+            Option(task.id, markdown(task.do), last is not None and task.id in last.done,
+                   words.must if task.weight == "must" else words.stretch) for task in step.tasks)),
+        Line("hours", form.hours.label, form.hours.hint,
+             f"{last.hours:g}" if last and last.hours is not None else "", longest=10, numeric=True),
+        Paragraph("evidence", form.evidence.label, form.evidence.hint, "\n".join(last.links) if last else "",
+                  longest=min(3000, form.evidence.most * checkin.LONGEST_LINK)),
+        Paragraph("notes", form.notes.label, form.notes.hint, last.notes if last else "", longest=form.notes.longest),
+        Choice("confidence", form.confidence.label, form.confidence.hint, tuple(
+            Option(option, markdown(option), last is not None and option == last.confidence)
+            for option in form.confidence.options), form.confidence.required),
+    ), form.submit)
+
+
+def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
+    member, record = visit.enrolled()
+    step_id = visit.cohort.course.find(about)
+    course = visit.cohort.course
+    step, before = course.step(step_id), record.versions(step_id)
+    if not visit.answered(record):
+        record.place.check(step_id, visit.now)
+        report = checkin.read(
+            visit.edition.rules.check_in, step, done=answers.get("tasks", ()), hours=typed(answers, "hours"),
+            links=typed(answers, "evidence"), notes=typed(answers, "notes"), confidence=typed(answers, "confidence"))
+        record = visit.write(member, record, CheckedIn(
+            visit.now, step_id, report.done, report.hours, report.links, report.notes, report.confidence))
+        member = replace(member, points=record.points)
+        visit.tx.change_member(member)
+        visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "checked in")
+    else:
+        before = before[:-1]
+    return _checked_in(visit, member, record, step, before)
+
+
+def _checked_in(visit: _Visit, member: Member, record: Record, step: Step, before: Sequence[CheckedIn]) -> Message:
+    """Points and why, the streak, the place in private, and what comes next."""
+    voice, course = visit.voice, visit.cohort.course
+    earned = record.score(step.id)
+    values: dict[str, Value] = {"number": course.number(step.id), "step": step.title, "points": earned.points,
+                                "total": record.points, "streak": record.streak}
+    why = Facts(tuple(Fact(_why(visit, line), _signed(line.points)) for line in earned.lines))
+    parts: list[Part] = [why, _place(visit, member), *_whats_next(visit, record)]
+    if before:
+        answer = say(voice.amended, *parts, replaced=visit.when(before[-1].at, record), **values)
+    elif record.state(step) is State.LATE:
+        answer = say(voice.checked_in_late, *parts, percent=visit.edition.rules.scoring.late_percent, **values)
+    else:
+        answer = say(voice.checked_in, *parts, **values)
+    return answer.offering(visit.button(voice.words.my_progress, "progress"),
+                           visit.button(voice.words.board, "leaderboard"))
+
+
+def _why(visit: _Visit, line: ScoreLine) -> Text:
+    scoring = visit.edition.rules.scoring
+    return fill(getattr(visit.voice.words, line.rule.value), count=line.count, points=abs(line.points),
+                percent=scoring.late_percent, cap=scoring.step_cap)
+
+
+def _signed(points: int) -> Text:
+    return (Plain(f"{points:+d}".replace("-", "−")),)  # noqa: RUF001  # a true minus lines up with the plus
+
+
+def _place(visit: _Visit, member: Member) -> Text:
+    """Empty while there is no board."""
+    members = visit.tx.with_points(visit.cohort.id)
+    if member.points <= 0 or members < visit.edition.rules.privacy.board_from:
+        return ()
+    return fill(visit.voice.place, place=visit.tx.above(visit.cohort.id, member.points) + 1, members=members)
+
+
+def _whats_next(visit: _Visit, record: Record) -> list[Text]:
+    """Steps that are still owed, else when the next one opens."""
+    course = visit.cohort.course
+    owed = [step for step, state in zip(record.place.own_steps, record.states, strict=True) if state is State.OPEN]
+    if owed:
+        return [fill(visit.voice.owing, number=course.number(step.id), step=step.title,
+                     deadline=visit.when(record.place.deadline(step.id), record)) for step in owed]
+    ahead = [step for step in record.place.own_steps if course.opens(step.id) > visit.now]
+    if not ahead:
+        return [markdown(visit.voice.last_step_done)]
+    return [fill(visit.voice.next_step, number=course.number(ahead[0].id), step=ahead[0].title,
+                 opens=visit.when(course.announced(ahead[0].id), record))]
+
+
+def _rest(visit: _Visit, argument: str) -> Message:
+    member, record = visit.enrolled()
+    course = visit.cohort.course
+    step_id = course.find(argument) if argument else record.place.meant("", record.settled, visit.now)
+    step = course.step(step_id)
+    record.place.check(step_id, visit.now)
+    if step_id in record.rested:
+        raise AlreadyResting(step.title)
+    if record.state(step) is not State.OPEN:
+        raise NothingToRest(step.title)
+    if record.rests_left == 0:
+        raise NoRestLeft(visit.edition.rules.scoring.rest_steps)
+    record = visit.write(member, record, Rested(visit.now, step_id), _once(visit, "rested"))
+    visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "rests this week")
+    return say(visit.voice.rested, *_whats_next(visit, record), number=course.number(step_id), step=step.title,
+               rests_left=record.rests_left)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def _week(visit: _Visit, argument: str) -> Message:
+    """Anybody in the room may read it; a member sees their own deadline and ticks."""
+    course = visit.cohort.course
+    member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
+    record = visit.record(member) if member is not None and member.present else None
+    step_id = course.find(argument) if argument else course.running(visit.now)
+    if step_id is None:
+        raise NotStarted(course.announced(course.edition.plan.steps[0].id))
+    step = course.step(step_id)
+    deadline = visit.when(record.place.deadline(step_id), record) if record \
+        else When(course.deadline(step_id, course.zone))
+    button = visit.button(visit.voice.words.check_in, "checkin", str(course.number(step_id)), primary=True) \
+        if record else visit.button(visit.voice.words.join, "cohort join", primary=True)
+    done = record.versions(step_id)[-1].done if record and record.versions(step_id) else None
+    return say(visit.voice.week, tasks(visit.edition, step, visit.site, done), number=course.number(step_id),
+               steps=len(course.edition.plan.steps), step=step.title, goal=Markdown(step.goal),
+               hours=f"{step.hours:g}", deadline=deadline).offering(
+        button, visit.site.week(visit.edition, step))
+
+
+def _progress(visit: _Visit, _: str) -> Message:
+    member, record = visit.enrolled()
+    voice, course = visit.voice, visit.cohort.course
+    lines = []
+    for step, state in zip(record.place.own_steps, record.states, strict=True):
+        if state is State.AHEAD:
+            continue
+        label: Text = (Markdown(f"**{course.number(step.id)}** {step.title}"),)
+        earned = record.score(step.id)
+        for index, line in enumerate(earned.lines):
+            label += (Markdown(" · " if index else "\n"), *_why(visit, line), Plain(" "), *_signed(line.points))
+        lines.append(Fact(label, _signed(earned.points) if earned.lines else markdown(_STANDS[state](voice.words))))
+    lines += [Fact(fill(voice.words.granted, points=one.points, reason=one.reason), _signed(one.points))
+              for one in record.granted]
+    asked = [state for state in record.states if state not in (State.AHEAD, State.EXCUSED, State.RESTED)]
+    return say(voice.progress, Facts(tuple(lines)), _place(visit, member), *_whats_next(visit, record),
+               name=member.name, total=record.points, streak=record.streak, best_streak=record.best_streak,
+               done=record.checked_in, of=len(asked), rests_left=record.rests_left).offering(
+        visit.button(voice.words.check_in, "checkin"), visit.button(voice.words.board, "leaderboard"))
+
+
+_STANDS: dict[State, Callable[[Words], str]] = {
+    State.RESTED: lambda words: words.rested,
+    State.OPEN: lambda words: words.open,
+    State.MISSED: lambda words: words.missed,
+    State.EXCUSED: lambda words: words.excused,
+}
+
+
+def _leaderboard(visit: _Visit, _: str) -> Message:
+    voice, course = visit.voice, visit.cohort.course
+    member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
+    shown = board(visit.tx, visit.cohort, visit.now, member if member and member.present else None)
+    if shown is None:
+        return say(voice.board_hidden, least=visit.edition.rules.privacy.board_from)
+    running = course.running(visit.now)
+    return say(voice.leaderboard, shown, number=course.number(running) if running else 0,
+               steps=len(course.edition.plan.steps))
+
+
+def _help(visit: _Visit, _: str) -> Message:
+    lines = tuple(
+        Fact((Markdown(f"`/{command.name}{f' [{command.argument}]' if command.argument else ''}`"),),
+             markdown(commands.help_line(command, visit.voice.commands)))
+        for command in commands.COMMANDS if visit.organiser or not command.organiser)
+    return say(visit.voice.help, Facts(lines), cohort=visit.cohort.title)
+
+
+def _log(visit: _Visit, _: str) -> Message:
+    """Every post to the room and what became of it; of the nudges only how many."""
+    course = visit.cohort.course
+    lines = []
+    nudges: dict[StepId, dict[Sent, int]] = {}
+    for logged in visit.tx.deliveries(visit.cohort.id):
+        delivery = logged.delivery
+        if delivery.kind is PostKind.NUDGE and delivery.step is not None:
+            counts = nudges.setdefault(delivery.step, {})
+            counts[logged.state] = counts.get(logged.state, 0) + 1
+            continue
+        number = f" {course.number(delivery.step)}" if delivery.step else ""
+        lines.append(Fact((Markdown(f"**{delivery.kind.value.replace('_', ' ')}{number}** "), When(delivery.due)),
+                          (Plain(logged.state.value + (f": {logged.reason}" if logged.reason else "")),)))
+    lines += [Fact((Markdown(f"**nudges {course.number(step)}**"),),
+                   (Plain(", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))),))
+              for step, counts in nudges.items()]
+    return say(visit.voice.log, Facts(tuple(lines)), cohort=visit.cohort.title)
+
+
+_FORMS: dict[str, Callable[[_Visit, str, Answers], Message]] = {
+    "check-in": _check_in,
+    "join": _join,
+    "settings": _settings,
+}
+
+_ANSWERS: dict[str, Callable[[_Visit, str], Message | Form]] = {
+    "checkin": _check_in_form,
+    "week": _week,
+    "progress": _progress,
+    "leaderboard": _leaderboard,
+    "cohort join": _join_form,
+    "cohort settings": _settings_form,
+    "cohort rest": _rest,
+    "cohort leave": _leave,
+    "cohort help": _help,
+    "cohort log": _log,
+}

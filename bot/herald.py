@@ -1,0 +1,383 @@
+"""The one door from the cohort out to chat: owe, claim, send, keep the receipt.
+
+Whatever the bot says unasked is a delivery with a key of its own. It is owed when it can be derived, claimed under a
+lease, composed from the cohort as it stands at that instant, sent, and its receipt kept. A send that was cut off leaves
+the delivery `unknown`: the next attempt first looks for the key in the room, and never sends blindly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from bot.cohort.scoring import Record
+from bot.cohort.scoring import State as StepState
+from bot.cohort.standings import standings
+from bot.ledger import Account, Cohort, Delivery, Lease, Ledger, Member, Receipt, Room, State, Transaction
+from bot.messages import (
+    Board,
+    BoardRow,
+    Button,
+    DeliveryKey,
+    Fact,
+    Facts,
+    Link,
+    Markdown,
+    Message,
+    TaskLine,
+    Tasks,
+    When,
+    fill,
+    markdown,
+    say,
+    wall_clock,
+)
+from content.citations import strip
+from content.edition import Edition
+from content.model import PostKind, Step, Task
+from scheduler import calendar
+from scheduler.clock import Clock
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+SEND = timedelta(seconds=20)
+"""Longest that one send may take. A send is not begun unless it can end, cut off if need be, within its lease."""
+BATCH = 20
+RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
+"""Waits after the first, second, … failed attempt; the last goes on until the delivery is too late."""
+
+REPORT_LATEST = timedelta(days=30)
+
+
+class Rejected(Exception):
+    """The platform said no for good (room gone, not allowed), and nothing was posted. The organiser reads the text."""
+
+
+class Busy(Exception):
+    """The platform said not now, and nothing was posted."""
+
+    def __init__(self, after: timedelta) -> None:
+        super().__init__(f"asked to wait {after}")
+        self.after = after
+
+
+class Platform(Protocol):
+    """A chat that messages can be posted to. Anything raised by `post` other than Rejected and Busy means that nobody
+    knows whether the message arrived."""
+
+    async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt: ...
+
+    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
+        """The message with that key in the recent history of the room or the direct messages."""
+
+
+# --- what is owed -----------------------------------------------------------------------------------------------------
+
+
+def posts(cohort: Cohort) -> tuple[Delivery, ...]:
+    """Every post to the room, from welcome to graduation."""
+    course = cohort.course
+    beats = [beat for beat in course.beats() if beat.kind != PostKind.NUDGE.value]
+    owed = []
+    for moment in calendar.moments(course.spans, beats, course.zone):
+        due, latest = moment.due, moment.latest
+        if moment.kind == PostKind.WELCOME.value and due < cohort.opened_at:
+            # A cohort opened on the eve of its start is welcomed at once.
+            due, latest = cohort.opened_at, cohort.opened_at + (latest - due)
+        owed.append(Delivery(DeliveryKey(f"{cohort.id}:{moment.span.id}:{moment.kind}"), cohort.id,
+                             PostKind(moment.kind), moment.span.id, None, due, latest))
+    return tuple(owed)
+
+
+def nudge(cohort: Cohort, member: Member, record: Record, step: Step) -> Delivery:
+    """At the member's own local time. The day is part of the key, so that another deadline is another nudge."""
+    course = cohort.course
+    beat = next(beat for beat in course.beats() if beat.kind == PostKind.NUDGE.value)
+    moment = calendar.moment(beat, course.span(step.id), record.place.zone_for(step.id))
+    key = DeliveryKey(f"{cohort.id}:{step.id}:nudge:{member.id}:{course.span(step.id).last:%Y%m%d}")
+    return Delivery(key, cohort.id, PostKind.NUDGE, step.id, member.id, moment.due, moment.latest)
+
+
+def _owe_all_nudges(tx: Transaction, now: datetime) -> None:
+    for cohort in tx.cohorts():
+        _owe_nudges(tx, cohort, now)
+
+
+def _owe_nudges(tx: Transaction, cohort: Cohort, now: datetime) -> None:
+    """For every step that has opened since the last time."""
+    steps, owed = cohort.edition.plan.steps, tx.nudges_owed(cohort.id)
+    opened = sum(cohort.course.opens(step.id) <= now for step in steps)
+    if opened == owed:
+        return
+    journals = tx.journals(cohort.id)
+    for step in steps[owed:opened]:
+        tx.owe(nudge(cohort, member, record, step)
+               for member in tx.members(cohort.id) if member.nudges
+               if step in (record := Record(cohort.course, journals[member.id], now)).place.own_steps)
+    tx.set_nudges_owed(cohort.id, opened)
+
+
+def _next_opening(tx: Transaction, cohort: Cohort) -> datetime | None:
+    """When the next nudges must be derived."""
+    steps, owed = cohort.edition.plan.steps, tx.nudges_owed(cohort.id)
+    return cohort.course.opens(steps[owed].id) if owed < len(steps) else None
+
+
+def _next_due(tx: Transaction) -> datetime | None:
+    openings = [_next_opening(tx, cohort) for cohort in tx.cohorts()]
+    return min((at for at in (tx.next_due(), *openings) if at is not None), default=None)
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the guide is published; `url` is None when it is not, and then nothing links to it."""
+
+    url: str | None = None
+
+    def week(self, edition: Edition, step: Step) -> Link | None:
+        """A button to the step's page."""
+        return None if self.url is None else Link(edition.voice.words.read, self._page(edition, step))
+
+    def task(self, edition: Edition, step: Step, task: Task) -> str | None:
+        return None if self.url is None else f"{self._page(edition, step)}#{task.id}"
+
+    def _page(self, edition: Edition, step: Step) -> str:
+        return f"{(self.url or '').rstrip('/')}/plans/{edition.plan_id}/{step.id}/"
+
+
+NOWHERE = Site()
+
+
+def tasks(edition: Edition, step: Step, site: Site, done: Iterable[str] | None = None) -> Tasks:
+    """The step's tasks; ticked where `done` is given."""
+    words, ticked = edition.voice.words, None if done is None else frozenset(done)
+    return Tasks(tuple(
+        TaskLine(markdown(task.do), words.hours.format(hours=f"{task.hours:g}"), task.weight == "must",
+                 None if ticked is None else task.id in ticked, site.task(edition, step, task))
+        for task in step.tasks), words.must, words.stretch)
+
+
+def board(tx: Transaction, cohort: Cohort, now: datetime, you: Member | None = None) -> Board | None:
+    """The best, and `you` wherever you are; None while too few have points, because a board of two shames one."""
+    privacy, words = cohort.edition.rules.privacy, cohort.edition.voice.words
+    if tx.with_points(cohort.id) < privacy.board_from:
+        return None
+    top = list(tx.top(cohort.id, privacy.board_rows))
+    shown = {member.board_name: member for member in top}
+    placed = [(one.place, shown[one.name]) for one in standings((member.board_name, member.points) for member in top)]
+    if you is not None and you.points > 0 and you.id not in {member.id for member in top}:
+        placed.append((tx.above(cohort.id, you.points) + 1, you))
+    return Board(tuple(
+        BoardRow(place, member.board_name, member.points, Record(cohort.course, tx.journal(member.id), now).streak,
+                 you is not None and member.id == you.id)
+        for place, member in placed), (words.place, words.name, words.points, words.streak), words.you)
+
+
+@dataclass(frozen=True)
+class _Withdrawn:
+    reason: str
+
+
+def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Withdrawn:
+    """What the delivery says, from the cohort as it stands now."""
+    cohort = tx.cohort(delivery.cohort)
+    voice, course, plan = cohort.edition.voice, cohort.course, cohort.edition.plan
+    words = voice.words
+    check_in = Button(words.check_in, "checkin", style="primary")
+    progress = Button(words.my_progress, "progress")
+    if delivery.kind is PostKind.REPORT:
+        wrong = tx.reported_in(delivery.key)
+        return say(voice.report, Facts(tuple(
+            Fact(fill(voice.report_line, kind=one.delivery.kind.value.replace("_", " "),
+                      step=str(course.number(one.delivery.step)) if one.delivery.step else "–",  # noqa: RUF001
+                      to=str(cohort.room) if one.delivery.member is None else tx.member(one.delivery.member).name,
+                      due=When(one.delivery.due, zone=course.zone), reason=one.reason)) for one in wrong)),
+            count=len(wrong))
+    assert delivery.step is not None  # noqa: S101  # only a report is about no step
+    step = course.step(delivery.step)
+    number, steps = course.number(step.id), len(plan.steps)
+    if delivery.kind is PostKind.WELCOME:
+        return say(voice.welcome, cohort=cohort.title, plan=plan.title, steps=steps,
+                   start=When(course.announced(step.id), "day", course.zone),
+                   hours_low=f"{plan.hours_per_week.low:g}",
+                   hours_high=f"{plan.hours_per_week.high:g}").offering(
+            Button(words.join, "cohort join", style="primary"))
+    if delivery.kind is PostKind.WEEK_OPENS:
+        return say(voice.week_opens, tasks(cohort.edition, step, site), number=number, steps=steps, step=step.title,
+                   goal=Markdown(strip(step.goal)), hours=f"{step.hours:g}",
+                   closes=wall_clock(course.deadline(step.id, course.zone), course.zone)).offering(
+            check_in, site.week(cohort.edition, step), progress)
+    if delivery.kind is PostKind.NUDGE:
+        return _compose_nudge(tx, cohort, delivery, step, now, check_in)
+    records = [Record(course, journal, now) for journal in tx.journals(cohort.id).values()]
+    records = [record for record in records if record.present]
+    done = sum(len(record.versions(one.id)[-1].done) for record in records for one in record.place.own_steps
+               if record.versions(one.id))
+    check_ins = sum(record.checked_in for record in records)
+    if delivery.kind is PostKind.HALF_TIME:
+        return say(voice.half_time, number=number, steps=steps, members=len(records), tasks=done, check_ins=check_ins)
+    shown = board(tx, cohort, now)
+    hidden = fill(voice.board_hidden.body, least=cohort.edition.rules.privacy.board_from)
+    if delivery.kind is PostKind.WEEK_CLOSES:
+        concerned = [record for record in records if step in record.place.own_steps and step.id not in record.rested]
+        states = [record.state(step) for record in concerned]
+        ticked = sum(len(record.versions(step.id)[-1].done) for record in concerned if record.versions(step.id))
+        return say(voice.week_closes, shown or hidden, number=number, step=step.title, tasks=ticked,
+                   checked_in=sum(state in (StepState.DONE, StepState.LATE) for state in states),
+                   owed=sum(state is not StepState.EXCUSED for state in states)).offering(
+            progress, Button(words.board, "leaderboard"))
+    hours = sum(record.versions(one.id)[-1].hours or 0 for record in records for one in record.place.own_steps
+                if record.versions(one.id))
+    return say(voice.graduation, shown or hidden, cohort=cohort.title, members=len(records), tasks=done,
+               graduates=sum(record.graduated for record in records), check_ins=check_ins, hours=f"{hours:g}").offering(
+        progress)
+
+
+def _compose_nudge(tx: Transaction, cohort: Cohort, delivery: Delivery, step: Step, now: datetime, check_in: Button) \
+        -> Message | _Withdrawn:
+    assert delivery.member is not None  # noqa: S101  # a nudge is always for somebody
+    member = tx.member(delivery.member)
+    record = Record(cohort.course, tx.journal(member.id), now)
+    if not member.present:
+        return _Withdrawn("left the cohort")
+    if not member.nudges:
+        return _Withdrawn("asked for no reminders")
+    if step.id in record.settled:
+        return _Withdrawn("checked in" if record.versions(step.id) else "rests this week")
+    number = cohort.course.number(step.id)
+    button = replace(check_in, argument=str(number))
+    return say(cohort.edition.voice.nudge, name=member.name, number=number, step=step.title,
+               deadline=When(record.place.deadline(step.id), zone=record.place.zone_for(step.id))).offering(button)
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """A claimed delivery, composed and addressed."""
+
+    lease: Lease
+    to: Room | Account
+    message: Message
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    state: State
+    receipt: Receipt | None = None
+    reason: str = ""
+    again: datetime | None = None
+
+
+class Herald:
+    """`holder` names this process in the leases that it takes."""
+
+    def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, holder: str,
+                 site: Site = NOWHERE) -> None:
+        self._ledger = ledger
+        self._platforms = platforms
+        self._clock = clock
+        self._holder = holder
+        self._site = site
+
+    async def tick(self, now: datetime) -> datetime | None:
+        """Sends all that is due, and returns the instant at which something is due next."""
+        await self._ledger.transact(partial(_owe_all_nudges, now=now))
+        while letters := await self._ledger.transact(partial(self._claim, now=now)):
+            for letter in letters:
+                if letter is not None:
+                    outcome = await self._send(letter, now)
+                    await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
+        return await self.next_due()
+
+    async def next_due(self) -> datetime | None:
+        """When the next tick has something to do."""
+        return await self._ledger.transact(_next_due)
+
+    def _claim(self, tx: Transaction, now: datetime) -> list[_Letter | None]:
+        """Leases on what is due, with what to say; None for what was settled without a word. Empty: nothing is due."""
+        letters: list[_Letter | None] = []
+        for lease in tx.claim(now, now + LEASE, self._holder, BATCH):
+            letters.append(None)
+            if now > lease.delivery.latest and not lease.look_back:
+                self._keep(tx, lease, _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due)), now)
+                continue
+            said = compose(tx, lease.delivery, now, self._site)
+            if isinstance(said, _Withdrawn) and not lease.look_back:
+                self._keep(tx, lease, _Outcome(State.WITHDRAWN, reason=said.reason), now)
+                continue
+            to = _address(tx, lease.delivery)
+            if to is None:
+                self._keep(tx, lease, _Outcome(State.FAILED, reason="there is no organiser to tell"), now)
+                continue
+            letters[-1] = _Letter(lease, to, said if isinstance(said, Message) else Message())
+        return letters
+
+    async def _send(self, letter: _Letter, now: datetime) -> _Outcome:
+        lease, key = letter.lease, letter.lease.delivery.key
+        again = now + RETRY[min(lease.attempt, len(RETRY)) - 1]
+        platform = self._platforms.get(letter.to.platform)
+        if platform is None:
+            return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, reason=f"{letter.to.platform} is not "
+                            "running here", again=again)
+        if self._clock.now() + SEND > lease.until:
+            # Not begun, because it might not be over before another process may take the lease.
+            return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
+        posting = False
+        try:
+            async with asyncio.timeout(SEND.total_seconds()):
+                if lease.look_back:
+                    found = await platform.find(letter.to, key)
+                    if found is not None:
+                        return _Outcome(State.SENT, found, "found in the room after a send that was cut off")
+                    if now > lease.delivery.latest:
+                        return _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due))
+                    if not letter.message.body:
+                        return _Outcome(State.WITHDRAWN, reason="no longer called for")
+                posting = True
+                return _Outcome(State.SENT, await platform.post(letter.to, letter.message, key))
+        except Rejected as rejected:
+            return _Outcome(State.FAILED, reason=str(rejected))
+        except Busy as busy:
+            # While looking back, busy says nothing about the send that was cut off.
+            return _Outcome(State.OWED if posting else State.UNKNOWN, reason=str(busy), again=now + busy.after)
+        except Exception as error:  # whatever broke, nobody knows whether the message is out
+            log.warning("A send was cut off: delivery %s, attempt %d (%s)", key, lease.attempt, type(error).__name__)
+            return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=again)
+
+    @staticmethod
+    def _keep(tx: Transaction, lease: Lease, outcome: _Outcome, now: datetime) -> None:
+        """Writes down what became of it; tells the organiser, once, of what did not go out."""
+        kept = tx.finish(lease, outcome.state, outcome.receipt, outcome.reason, outcome.again)
+        delivery = lease.delivery
+        if not kept or outcome.state not in (State.MISSED, State.FAILED) or delivery.kind is PostKind.REPORT:
+            return
+        if tx.cohort(delivery.cohort).organiser is None:
+            return
+        # One report an hour for whatever went wrong in it, not one for each member whose nudge failed.
+        due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        report = DeliveryKey(f"{delivery.cohort}:report:{due:%Y%m%d%H}")
+        tx.owe([Delivery(report, delivery.cohort, PostKind.REPORT, None, None, due, due + REPORT_LATEST)])
+        tx.report([delivery.key], report)
+
+
+def _too_late(by: timedelta) -> str:
+    hours = by.total_seconds() / 3600
+    return f"{hours:.1f} h after it was due" if hours >= 1 else f"{by.total_seconds() / 60:.0f} min after it was due"
+
+
+def _address(tx: Transaction, delivery: Delivery) -> Room | Account | None:
+    if delivery.member is not None:
+        return tx.member(delivery.member).account
+    cohort = tx.cohort(delivery.cohort)
+    return cohort.organiser if delivery.kind is PostKind.REPORT else cohort.room

@@ -1,0 +1,224 @@
+"""What the desk and the herald ask of a database, in the cohort's words; `bot/store` answers it.
+
+Everything happens in a `Transaction`: a function that runs from start to end or leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import NewType, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from bot.cohort.course import Course
+from bot.cohort.journal import Entry, Event, Journal
+from bot.messages import DeliveryKey
+from content.edition import Edition
+from content.model import PostKind, StepId
+
+CohortId = NewType("CohortId", int)
+MemberId = NewType("MemberId", int)
+RequestId = NewType("RequestId", str)
+"""Names one submission; the same one twice is one effect."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a cohort lives: a channel, in a workspace (Discord: server), on a platform."""
+
+    platform: str
+    workspace: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.channel}" if not self.workspace else \
+            f"{self.platform}:{self.workspace}:{self.channel}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person as a platform knows them. One workspace never sees another's."""
+
+    platform: str
+    workspace: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Cohort:
+    id: CohortId
+    title: str
+    start: date
+    zone: str
+    edition: Edition
+    room: Room
+    organiser: Account | None
+    """Who is told in private when something was missed; none for a cohort opened at the command line without one."""
+    salt: str
+    """Random; keeps aliases from being worked out from account ids."""
+    opened_at: datetime
+
+    @cached_property
+    def course(self) -> Course:
+        return Course(self.edition, self.start, ZoneInfo(self.zone))
+
+
+@dataclass(frozen=True)
+class Member:
+    id: MemberId
+    cohort: CohortId
+    account: Account
+    name: str
+    alias: str
+    shows_name: bool
+    """On the board: the name, else the alias."""
+    zone: str
+    nudges: bool
+    """Agreed to reminders by direct message."""
+    present: bool
+    points: int
+    """Cached from the journal; `Record.points` is the truth and a test holds both equal."""
+
+    @property
+    def board_name(self) -> str:
+        return self.name if self.shows_name else self.alias
+
+
+class State(StrEnum):
+    OWED = "owed"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    """A send was cut off; the room must be looked through before it is tried again."""
+    SENT = "sent"
+    MISSED = "missed"
+    """Too late to be of use; the organiser is told."""
+    FAILED = "failed"
+    """The platform refused for good; the organiser is told."""
+    WITHDRAWN = "withdrawn"
+    """No longer called for, e.g. a nudge to somebody who has checked in."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One thing the bot says unasked, to a room (`member` is None) or to a member."""
+
+    key: DeliveryKey
+    cohort: CohortId
+    kind: PostKind
+    step: StepId | None
+    member: MemberId | None
+    due: datetime
+    latest: datetime
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the platform gave for a message: its id there, a link to it, and when it was posted."""
+
+    message: str
+    link: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to send one delivery until `until`; `attempt` counts the tries and fences off earlier holders."""
+
+    delivery: Delivery
+    attempt: int
+    until: datetime
+    look_back: bool
+    """An earlier attempt may have reached the room."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A delivery with what became of it."""
+
+    delivery: Delivery
+    state: State
+    attempt: int
+    receipt: Receipt | None
+    reason: str
+
+
+class Transaction(Protocol):
+    """Rows as values. Nothing here decides anything."""
+
+    # cohorts
+    def open_cohort(self, title: str, start: date, zone: str, edition: Edition, room: Room,
+                    organiser: Account | None, salt: str, at: datetime) -> Cohort:
+        """Raises `RoomTaken` when a cohort lives in the room already."""
+    def cohort(self, cohort: CohortId) -> Cohort: ...
+    def cohorts(self) -> Sequence[Cohort]: ...
+    def cohort_in(self, room: Room) -> Cohort | None: ...
+
+    # members
+    def member(self, member: MemberId) -> Member: ...
+    def enrolment(self, cohort: CohortId, account: Account) -> Member | None:
+        """Also of somebody who has left."""
+    def enrolments(self, account: Account) -> Sequence[Member]:
+        """In every cohort, the youngest cohort first."""
+    def members(self, cohort: CohortId) -> Sequence[Member]:
+        """Those present."""
+    def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:
+        """The folded names and aliases that are taken, by others than `besides`. Good within the transaction."""
+    def add_member(self, cohort: CohortId, account: Account, name: str, alias: str, shows_name: bool, zone: str,
+                   nudges: bool) -> Member: ...
+    def change_member(self, member: Member) -> None:
+        """Writes everything but the ids."""
+
+    # the journal
+    def journal(self, member: MemberId) -> Journal: ...
+    def journals(self, cohort: CohortId) -> dict[MemberId, Journal]:
+        """Of everybody who ever joined."""
+    def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
+        """None when this request of the member is in the journal already."""
+
+    # the board
+    def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
+        """Present members with points, most points first, then by name on the board."""
+    def with_points(self, cohort: CohortId) -> int: ...
+    def above(self, cohort: CohortId, points: int) -> int:
+        """How many present members have more points."""
+
+    # deliveries
+    def owe(self, deliveries: Iterable[Delivery]) -> int:
+        """Inserts by key; what is there already stays as it is. Returns how many were new."""
+    def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
+        """What is still owed to the member (for one step, or all). Returns how many."""
+    def claim(self, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
+        """Takes leases on what is due: owed, unknown, or being sent under a lease that has run out."""
+    def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
+            -> bool:
+        """False, and no change, when another attempt has taken over. `due` says when an owed one is tried again."""
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which anything may be claimed."""
+    def nudges_owed(self, cohort: CohortId) -> int:
+        """For how many steps of the plan, from its start, the nudges have been derived."""
+    def set_nudges_owed(self, cohort: CohortId, steps: int) -> None: ...
+    def report(self, keys: Iterable[DeliveryKey], report: DeliveryKey) -> None:
+        """Marks what went wrong as told in that report."""
+    def reported_in(self, report: DeliveryKey) -> Sequence[Logged]: ...
+    def deliveries(self, cohort: CohortId) -> Sequence[Logged]:
+        """By due instant."""
+
+
+class RoomTaken(Exception):
+    """A cohort lives in this room already."""
+
+
+class Unsaved(Exception):
+    """The database did not take it, and nothing was changed; it can be tried again."""
+
+
+T = TypeVar("T")
+
+
+class Ledger(Protocol):
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Runs `work` in one transaction, off the event loop; what it raises undoes everything.
+        Raises Unsaved when the database is the reason."""

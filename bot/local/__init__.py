@@ -1,0 +1,1 @@
+"""The chat room in the browser: the third platform, on this machine alone."""

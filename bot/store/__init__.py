@@ -1,0 +1,1 @@
+"""The cohort's database: tables, migrations, and the ledger that the desk and the herald work with."""

@@ -1,0 +1,305 @@
+"""`bot.ledger` over SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Table, bindparam, case, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
+
+from bot.cohort.enrolment import folded
+from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Moved, Rested, Seq, Voided
+from bot.ledger import (
+    Account,
+    Cohort,
+    CohortId,
+    Delivery,
+    Lease,
+    Logged,
+    Member,
+    MemberId,
+    Receipt,
+    RequestId,
+    Room,
+    RoomTaken,
+    State,
+    Transaction,
+)
+from bot.messages import DeliveryKey
+from bot.store import tables
+from bot.store.database import Database
+from content.edition import Edition
+from content.model import PostKind, StepId
+
+T = TypeVar("T")
+
+_KINDS: dict[str, type[Event]] = {
+    "joined": Joined, "moved": Moved, "checked_in": CheckedIn, "rested": Rested, "granted": Granted,
+    "voided": Voided, "left": Left,
+}
+_KIND_OF = {kind: name for name, kind in _KINDS.items()}
+_OPEN = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
+
+# Statements that a check-in or a tick runs are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+_c, _m, _j, _d = tables.cohort.c, tables.member.c, tables.journal.c, tables.delivery.c
+_HERS = (_m.platform == bindparam("platform"), _m.workspace == bindparam("workspace"), _m.user == bindparam("user"))
+_ON_BOARD = (_m.cohort == bindparam("cohort"), _m.present, _m.points > 0)
+_COHORT_IN = select(_c.id).where(_c.platform == bindparam("platform"), _c.workspace == bindparam("workspace"),
+                                 _c.channel == bindparam("channel"))
+_COHORTS = select(_c.id).order_by(_c.id)
+_NUDGES_OWED = select(_c.nudges_owed).where(_c.id == bindparam("cohort"))
+_MEMBER = select(tables.member).where(_m.id == bindparam("member"))
+_ENROLMENT = select(tables.member).where(_m.cohort == bindparam("cohort"), *_HERS)
+_ENROLMENTS = select(tables.member).where(*_HERS).order_by(_m.cohort.desc())
+_JOURNAL = select(tables.journal).where(_j.member == bindparam("member")).order_by(_j.seq)
+_CHANGE_MEMBER = update(tables.member).where(_m.id == bindparam("id_"))
+_WITH_POINTS = select(func.count()).select_from(tables.member).where(*_ON_BOARD)
+_ABOVE = _WITH_POINTS.where(_m.points > bindparam("points_"))
+_WITHDRAW = update(tables.delivery).where(
+    _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_"))
+_WITHDRAW_STEP = _WITHDRAW.where(_d.step == bindparam("step_"))
+_CLAIMABLE = (select(tables.delivery).where(_d.claimable <= bindparam("now"), _d.state.in_(_OPEN))
+              .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
+_NEXT_DUE = select(_d.claimable).where(_d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
+
+
+class StoredLedger:
+    """Cohorts are read once: all that changes in them is how far their nudges are owed, which is asked for apart."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cohorts: dict[CohortId, Cohort] = {}
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        return await self._database.run(lambda connection: work(StoredTransaction(connection, self._cohorts)))
+
+    def transact_here(self, work: Callable[[Transaction], T]) -> T:
+        return self._database.run_here(lambda connection: work(StoredTransaction(connection, self._cohorts)))
+
+
+class StoredTransaction:
+    def __init__(self, connection: Connection, cohorts: dict[CohortId, Cohort]) -> None:
+        self._connection = connection
+        self._cohorts = cohorts
+
+    # --- cohorts
+
+    def open_cohort(self, title: str, start: date, zone: str, edition: Edition, room: Room,
+                    organiser: Account | None, salt: str, at: datetime) -> Cohort:
+        if self.cohort_in(room) is not None:
+            raise RoomTaken(str(room))
+        self._connection.execute(_insert_if_new(self._connection.dialect.name, tables.edition),
+                                 {"digest": edition.digest, "snapshot": edition.dump()})
+        result = self._connection.execute(insert(tables.cohort).values(
+            title=title, start=start, zone=zone, digest=edition.digest, platform=room.platform,
+            workspace=room.workspace, channel=room.channel, salt=salt, opened_at=at,
+            organiser_platform=organiser and organiser.platform, organiser_workspace=organiser and organiser.workspace,
+            organiser_user=organiser and organiser.user))
+        assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
+        return self.cohort(CohortId(result.inserted_primary_key[0]))
+
+    def cohort(self, cohort: CohortId) -> Cohort:
+        if cohort not in self._cohorts:
+            row = self._connection.execute(
+                select(tables.cohort, tables.edition.c.snapshot).join(tables.edition)
+                .where(tables.cohort.c.id == cohort)).one()
+            self._cohorts[cohort] = _cohort(row)
+        return self._cohorts[cohort]
+
+    def cohorts(self) -> Sequence[Cohort]:
+        return [self.cohort(CohortId(row.id)) for row in
+                self._connection.execute(_COHORTS)]
+
+    def cohort_in(self, room: Room) -> Cohort | None:
+        found = self._connection.execute(_COHORT_IN, {
+            "platform": room.platform, "workspace": room.workspace, "channel": room.channel}).scalar()
+        return None if found is None else self.cohort(CohortId(found))
+
+    # --- members
+
+    def member(self, member: MemberId) -> Member:
+        return _member(self._connection.execute(_MEMBER, {"member": member}).one())
+
+    def enrolment(self, cohort: CohortId, account: Account) -> Member | None:
+        row = self._connection.execute(_ENROLMENT, {"cohort": cohort} | vars(account)).one_or_none()
+        return None if row is None else _member(row)
+
+    def enrolments(self, account: Account) -> Sequence[Member]:
+        return [_member(row) for row in self._connection.execute(_ENROLMENTS, vars(account))]
+
+    def members(self, cohort: CohortId) -> Sequence[Member]:
+        return [_member(row) for row in self._connection.execute(
+            select(tables.member).where(tables.member.c.cohort == cohort, tables.member.c.present)
+            .order_by(tables.member.c.id))]
+
+    def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:
+        return _Names(self._connection, cohort, besides)
+
+    def add_member(self, cohort: CohortId, account: Account, name: str, alias: str, shows_name: bool, zone: str,
+                   nudges: bool) -> Member:
+        result = self._connection.execute(insert(tables.member).values(
+            cohort=cohort, platform=account.platform, workspace=account.workspace, user=account.user, name=name,
+            name_folded=folded(name), alias=alias, alias_folded=folded(alias), shows_name=shows_name, zone=zone,
+            nudges=nudges, present=True, points=0))
+        assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
+        return Member(MemberId(result.inserted_primary_key[0]), cohort, account, name, alias, shows_name, zone, nudges,
+                      True, 0)
+
+    def change_member(self, member: Member) -> None:
+        self._connection.execute(_CHANGE_MEMBER, {
+            "id_": member.id, "name": member.name, "name_folded": folded(member.name), "alias": member.alias,
+            "alias_folded": folded(member.alias), "shows_name": member.shows_name, "zone": member.zone,
+            "nudges": member.nudges, "present": member.present, "points": member.points})
+
+    # --- the journal
+
+    def journal(self, member: MemberId) -> Journal:
+        return tuple(_entry(row) for row in self._connection.execute(_JOURNAL, {"member": member}))
+
+    def journals(self, cohort: CohortId) -> dict[MemberId, Journal]:
+        found: dict[MemberId, list[Entry]] = defaultdict(list)
+        for row in self._connection.execute(
+                select(tables.journal).where(tables.journal.c.cohort == cohort).order_by(tables.journal.c.seq)):
+            found[MemberId(row.member)].append(_entry(row))
+        return {member: tuple(entries) for member, entries in found.items()}
+
+    def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
+        body = {name: value for name, value in vars(event).items() if name != "at"}
+        seq = self._connection.execute(_append(self._connection.dialect.name), {
+            "cohort": member.cohort, "member": member.id, "at": event.at, "kind": _KIND_OF[type(event)], "body": body,
+            "request": request}).scalar()
+        return None if seq is None else Entry(Seq(seq), event, request)
+
+    # --- the board
+
+    def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
+        shown = case((tables.member.c.shows_name, tables.member.c.name_folded), else_=tables.member.c.alias_folded)
+        return [_member(row) for row in self._connection.execute(
+            select(tables.member).where(*_ON_BOARD).order_by(_m.points.desc(), shown).limit(rows),
+            {"cohort": cohort})]
+
+    def with_points(self, cohort: CohortId) -> int:
+        return self._connection.execute(_WITH_POINTS, {"cohort": cohort}).scalar_one()
+
+    def above(self, cohort: CohortId, points: int) -> int:
+        return self._connection.execute(_ABOVE, {"cohort": cohort, "points_": points}).scalar_one()
+
+    # --- deliveries
+
+    def owe(self, deliveries: Iterable[Delivery]) -> int:
+        rows = [{
+            "key": one.key, "cohort": one.cohort, "kind": one.kind.value, "step": one.step, "member": one.member,
+            "due": one.due, "latest": one.latest, "state": State.OWED.value, "attempt": 0, "claimable": one.due,
+            "reason": ""} for one in deliveries]
+        if not rows:
+            return 0
+        new = _insert_if_new(self._connection.dialect.name, tables.delivery)
+        return int(self._connection.execute(new, rows).rowcount)
+
+    def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
+        known = {"member_": member, "kind_": kind.value, "state": State.WITHDRAWN.value, "reason": reason,
+                 "claimable": None}
+        result = self._connection.execute(_WITHDRAW, known) if step is None else \
+            self._connection.execute(_WITHDRAW_STEP, known | {"step_": step})
+        return int(result.rowcount)
+
+    def claim(self, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
+        rows = self._connection.execute(_CLAIMABLE, {"now": now, "most": most}).all()
+        if rows:
+            self._connection.execute(
+                update(tables.delivery).where(tables.delivery.c.id.in_([row.id for row in rows])).values(
+                    state=State.SENDING.value, attempt=tables.delivery.c.attempt + 1, claimable=until, holder=holder))
+        return [Lease(_delivery(row), row.attempt + 1, until, row.state != State.OWED.value) for row in rows]
+
+    def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
+            -> bool:
+        values: dict[str, Any] = {"state": state.value, "reason": reason,
+                                  "claimable": due if state.value in _OPEN else None}
+        if receipt is not None:
+            values |= {"message": receipt.message, "link": receipt.link, "sent_at": receipt.at}
+        return self._connection.execute(update(tables.delivery).where(
+            tables.delivery.c.key == lease.delivery.key, tables.delivery.c.attempt == lease.attempt,
+            tables.delivery.c.state == State.SENDING.value).values(values)).rowcount == 1
+
+    def next_due(self) -> datetime | None:
+        return self._connection.execute(_NEXT_DUE).scalar()
+
+    def nudges_owed(self, cohort: CohortId) -> int:
+        return int(self._connection.execute(_NUDGES_OWED, {"cohort": cohort}).scalar_one())
+
+    def set_nudges_owed(self, cohort: CohortId, steps: int) -> None:
+        self._connection.execute(update(tables.cohort).where(tables.cohort.c.id == cohort).values(nudges_owed=steps))
+
+    def report(self, keys: Iterable[DeliveryKey], report: DeliveryKey) -> None:
+        self._connection.execute(update(tables.delivery).where(tables.delivery.c.key.in_(list(keys)))
+                                 .values(report=report))
+
+    def reported_in(self, report: DeliveryKey) -> Sequence[Logged]:
+        return [_logged(row) for row in self._connection.execute(
+            select(tables.delivery).where(tables.delivery.c.report == report)
+            .order_by(tables.delivery.c.due, tables.delivery.c.id))]
+
+    def deliveries(self, cohort: CohortId) -> Sequence[Logged]:
+        return [_logged(row) for row in self._connection.execute(
+            select(tables.delivery).where(tables.delivery.c.cohort == cohort)
+            .order_by(tables.delivery.c.due, tables.delivery.c.id))]
+
+
+@cache
+def _insert_if_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """What is there already stays as it is."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _append(dialect: str) -> ReturningInsert[Any]:
+    return _insert_if_new(dialect, tables.journal).returning(_j.seq)
+
+
+class _Names:
+    def __init__(self, connection: Connection, cohort: CohortId, besides: MemberId | None) -> None:
+        self._connection, self._cohort, self._besides = connection, cohort, besides
+
+    def __contains__(self, name: object) -> bool:
+        member = tables.member.c
+        others = [] if self._besides is None else [member.id != self._besides]
+        return self._connection.execute(select(member.id).where(
+            member.cohort == self._cohort, or_(member.name_folded == name, member.alias_folded == name),
+            *others).limit(1)).first() is not None
+
+
+def _cohort(row: Row[Any]) -> Cohort:
+    organiser = None
+    if row.organiser_user is not None:
+        organiser = Account(row.organiser_platform, row.organiser_workspace, row.organiser_user)
+    return Cohort(CohortId(row.id), row.title, row.start, row.zone, Edition.parse(row.snapshot),
+                  Room(row.platform, row.workspace, row.channel), organiser, row.salt, row.opened_at)
+
+
+def _member(row: Row[Any]) -> Member:
+    return Member(MemberId(row.id), CohortId(row.cohort), Account(row.platform, row.workspace, row.user), row.name,
+                  row.alias, row.shows_name, row.zone, row.nudges, row.present, row.points)
+
+
+def _entry(row: Row[Any]) -> Entry:
+    # JSON has no tuples.
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                              for name, value in row.body.items()}
+    return Entry(Seq(row.seq), _KINDS[row.kind](at=row.at, **values), row.request)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(DeliveryKey(row.key), CohortId(row.cohort), PostKind(row.kind), row.step,
+                    None if row.member is None else MemberId(row.member), row.due, row.latest)
+
+
+def _logged(row: Row[Any]) -> Logged:
+    receipt = None if row.message is None else Receipt(row.message, row.link, row.sent_at)
+    return Logged(_delivery(row), State(row.state), row.attempt, receipt, row.reason)

@@ -1,0 +1,153 @@
+"""The tables. Instants are whole microseconds since 1970, UTC: exact, ordered and the same on every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime; comes back in UTC."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+# Named, so that a later migration can say which constraint it means.
+metadata = MetaData(naming_convention={
+    "pk": "%(table_name)s_key", "fk": "%(table_name)s_%(column_0_name)s", "uq": "%(table_name)s_one_%(column_0_name)s"})
+
+edition = Table(
+    "edition", metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("snapshot", Text, nullable=False),
+)
+
+cohort = Table(
+    "cohort", metadata,
+    Column("id", Number, primary_key=True),
+    Column("title", String, nullable=False),
+    Column("start", Date, nullable=False),
+    Column("zone", String, nullable=False),
+    Column("digest", ForeignKey(edition.c.digest), nullable=False),
+    Column("platform", String, nullable=False),
+    Column("workspace", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("organiser_platform", String),
+    Column("organiser_workspace", String),
+    Column("organiser_user", String),
+    Column("salt", String, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    # For how many steps the nudges have been derived.
+    Column("nudges_owed", Integer, nullable=False, default=0),
+    UniqueConstraint("platform", "workspace", "channel", name="one_cohort_a_room"),
+)
+
+member = Table(
+    "member", metadata,
+    Column("id", Number, primary_key=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("platform", String, nullable=False),
+    Column("workspace", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("name_folded", String, nullable=False),
+    Column("alias", String, nullable=False),
+    Column("alias_folded", String, nullable=False),
+    Column("shows_name", Boolean, nullable=False),
+    Column("zone", String, nullable=False),
+    Column("nudges", Boolean, nullable=False),
+    Column("present", Boolean, nullable=False),
+    # What the journal adds up to; kept for the board.
+    Column("points", Integer, nullable=False, default=0),
+    UniqueConstraint("cohort", "platform", "workspace", "user", name="one_enrolment_a_person"),
+    UniqueConstraint("cohort", "name_folded", name="one_member_a_name"),
+    UniqueConstraint("cohort", "alias_folded", name="one_member_an_alias"),
+    Index("member_by_points", "cohort", "present", "points"),
+    Index("member_by_account", "platform", "workspace", "user"),
+)
+
+journal = Table(
+    "journal", metadata,
+    Column("seq", Number, primary_key=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("member", ForeignKey(member.c.id), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("request", String, nullable=False),
+    UniqueConstraint("member", "request", name="one_effect_a_request"),
+    Index("journal_by_cohort", "cohort"),
+    sqlite_autoincrement=True,
+)
+
+delivery = Table(
+    "delivery", metadata,
+    Column("id", Number, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("step", String),
+    Column("member", ForeignKey(member.c.id)),
+    Column("due", Instant, nullable=False),
+    Column("latest", Instant, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    # When it may next be claimed: due, tried again, or its lease run out; NULL when it is settled.
+    Column("claimable", Instant),
+    Column("holder", String),
+    Column("reason", String, nullable=False, default=""),
+    Column("message", String),
+    Column("link", String),
+    Column("sent_at", Instant),
+    Column("report", String),
+    Index("delivery_by_claimable", "claimable"),
+    Index("delivery_by_member", "member", "state"),
+    Index("delivery_by_cohort", "cohort", "due"),
+    Index("delivery_by_report", "report"),
+)
+
+local_post = Table(
+    "local_post", metadata,
+    Column("id", Number, primary_key=True),
+    # The local chat's own history: what a real platform keeps on its servers.
+    Column("room", String, nullable=False),
+    # NULL: everybody in the room sees it.
+    Column("only_for", String),
+    Column("author", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("key", String, unique=True),
+    Column("html", Text, nullable=False),
+    Index("local_post_by_room", "room", "id"),
+    sqlite_autoincrement=True,
+)
