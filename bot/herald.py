@@ -293,10 +293,11 @@ class Herald:
     async def tick(self, now: datetime) -> datetime | None:
         """Sends all that is due, and returns the instant at which something is due next."""
         await self._ledger.transact(partial(_owe_all_nudges, now=now))
-        while letters := await self._ledger.transact(partial(self._claim, now=now)):
+        # Sending takes time, and a lease is counted from when it is taken.
+        while letters := await self._ledger.transact(partial(self._claim, now=max(now, self._clock.now()))):
             for letter in letters:
                 if letter is not None:
-                    outcome = await self._send(letter, now)
+                    outcome = await self._send(letter, max(now, self._clock.now()))
                     await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
         return await self.next_due()
 
@@ -330,7 +331,7 @@ class Herald:
         if platform is None:
             return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, reason=f"{letter.to.platform} is not "
                             "running here", again=again)
-        if self._clock.now() + SEND > lease.until:
+        if now + SEND > lease.until:
             # Not begun, because it might not be over before another process may take the lease.
             return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
         posting = False
