@@ -1,0 +1,5 @@
+"""`python -m bot` is `ninety`."""
+
+from bot.cli import main
+
+main()
