@@ -1,0 +1,1 @@
+"""The site: pages made from the guide, and what MkDocs needs to build them."""

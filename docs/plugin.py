@@ -1,0 +1,143 @@
+"""The pages of the guide for MkDocs: their nav, their files, and where to edit them.
+
+`mkdocs build` stops at a broken guide with every problem. `mkdocs serve` goes on with the last good pages and a banner
+that names the lines, so that a slip while writing does not take the preview away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import yaml
+from mkdocs.config import config_options
+from mkdocs.config.base import Config
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.livereload import LiveReloadServer
+from mkdocs.plugins import BasePlugin, get_plugin_logger
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page as MkDocsPage
+
+from content.loading import GuideError, load
+from content.model import Guide
+from docs.pages import HAND_WRITTEN, Page, hand_written, nav, pages
+
+log = get_plugin_logger("ninety")
+
+EDIT = {"github.com": "edit/main/", "gitlab.com": "-/edit/main/", "codeberg.org": "_edit/main/"}
+"""Where a host lets people edit a file of the branch `main`."""
+
+
+class NinetyConfig(Config):  # type: ignore[no-untyped-call]  # MkDocs types most of itself, not this
+    guide = config_options.Type(str, default="content/guide.yaml")
+    """From mkdocs.yml to the guide."""
+    edit = config_options.Optional(config_options.Type(str))
+    """From the repository to the place where files are edited, for hosts that we do not know: `edit/main/`."""
+
+
+class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  # as above
+    def __init__(self) -> None:
+        self.serving = False
+        self.pages: tuple[Page, ...] = ()
+        self.lines: dict[tuple[str | int, ...], int] = {}
+        self.repository: str | None = None
+        self.problems: tuple[str, ...] = ()
+
+    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
+        # MkDocs keeps a plugin between rebuilds only when it has this method.
+        self.serving = command == "serve"
+
+    def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
+        """Raises PluginError with every problem of the guide, unless the site is being served."""
+        self.path = Path(config.config_file_path).parent / self.config.guide
+        try:
+            guide = load(self.path)
+        except GuideError as error:
+            if not self.serving:
+                raise PluginError(f"The guide cannot be used.\n{error}") from None
+            self.problems = tuple(map(str, error.problems))
+            log.error("The guide is broken, the last good site stays up.\n%s", error)
+        else:
+            self._keep(guide)
+        everything = (*(self.pages or (self._problem_page(),)), *hand_written(Path(config.docs_dir)))
+        config.nav = nav(replace(page, title=escape(page.title), place=tuple(map(escape, page.place)))
+                         for page in everything)
+        config.extra["problems"] = self.problems
+        config.extra["repository"] = self.repository
+        config.edit_uri = self._edit_uri()
+        return config
+
+    def _keep(self, guide: Guide) -> None:
+        self.pages = pages(guide)
+        self.repository = guide.about.repository
+        self.lines = _lines(self.path.read_text(encoding="utf-8")) if self.repository else {}
+        self.problems = ()
+
+    def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
+        for path in HAND_WRITTEN:
+            if file := files.get_file_from_path(path):
+                file.edit_uri = f"docs/{path}"
+        for page in self.pages or (self._problem_page(),):
+            file = File.generated(config, page.path, content=page.markdown, inclusion=InclusionLevel.INCLUDED)
+            file.edit_uri = self._edit_path(page, Path(config.config_file_path).parent)
+            files.append(file)
+        return files
+
+    def on_page_markdown(self, markdown: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
+        # Material puts these into its HTML as they are; in front matter they are plain words.
+        for name in {"title", "description"} & page.meta.keys():
+            page.meta[name] = escape(str(page.meta[name]))
+        return markdown
+
+    def on_serve(self, server: LiveReloadServer, *, config: MkDocsConfig, builder: object) -> LiveReloadServer:
+        # The folder and not the file: an editor that saves by renaming leaves a watched file behind for ever.
+        server.watch(str(self.path.parent), recursive=False)
+        return server
+
+    def _edit_uri(self) -> str | None:
+        """The whole address up to the file's path; none rather than a guess.
+
+        `repo_url` stays empty, for with it Material asks the repository's host how many stars it has.
+        """
+        if not self.repository:
+            return None
+        below = self.config.edit or EDIT.get(urlsplit(self.repository).hostname or "")
+        return f"{self.repository.rstrip('/')}/{below.strip('/')}/" if below else None
+
+    def _edit_path(self, page: Page, root: Path) -> str | None:
+        """The guide below the root of the repository, at the page's line; None for a guide from somewhere else."""
+        if not self.path.resolve().is_relative_to(root.resolve()):
+            return None
+        line = self.lines.get(page.shows)
+        return self.path.resolve().relative_to(root.resolve()).as_posix() + (f"#L{line}" if line else "")
+
+    def _problem_page(self) -> Page:
+        """All that can be shown when the guide was broken from the start."""
+        listed = "\n".join(f"    {problem}" for problem in self.problems)
+        text = f"# The guide cannot be shown yet\n\nMend this, and the site appears:\n\n{listed}\n"
+        return Page("index.md", "Home", text)
+
+
+def _lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Where each place of the guide begins: path → line, counted from 1; down to a plan's steps, which have pages."""
+    found: dict[tuple[str | int, ...], int] = {}
+
+    def walk(node: yaml.Node, path: tuple[str | int, ...]) -> None:
+        if len(path) > 4:
+            return
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[(*path, key.value)] = key.start_mark.line + 1
+                walk(value, (*path, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                found[(*path, index)] = item.start_mark.line + 1
+                walk(item, (*path, index))
+
+    if root := yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        walk(root, ())
+    return found
