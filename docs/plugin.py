@@ -13,6 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import yaml
+from jinja2 import FileSystemBytecodeCache
 from mkdocs.config import config_options
 from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
@@ -24,7 +25,7 @@ from mkdocs.structure.pages import Page as MkDocsPage
 
 from content.loading import GuideError, load
 from content.model import Guide
-from docs.pages import HAND_WRITTEN, Page, hand_written, nav, pages
+from docs.pages import HAND_WRITTEN, TEMPLATES, Page, hand_written, nav, pages
 
 log = get_plugin_logger("ninety")
 
@@ -53,7 +54,12 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Raises PluginError with every problem of the guide, unless the site is being served."""
-        self.path = Path(config.config_file_path).parent / self.config.guide
+        root = Path(config.config_file_path).parent
+        self.path = root / self.config.guide
+        # Compiling the templates takes three times as long as filling them.
+        compiled = root / ".cache/ninety-templates"
+        compiled.mkdir(parents=True, exist_ok=True)
+        TEMPLATES.bytecode_cache = FileSystemBytecodeCache(str(compiled))
         try:
             guide = load(self.path)
         except GuideError as error:

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import logging
+import secrets
 import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -142,6 +143,8 @@ class _Chat:
         self._moving = asyncio.Lock()
         self._zones: dict[str, str] = {}
         """Where somebody said that they live since this process started."""
+        self._run = secrets.token_hex(8)
+        """A page that sees another one has posts that may be of another history: a demo begins anew."""
         self._closing = False
 
     async def close(self, _: web.Application) -> None:
@@ -156,6 +159,7 @@ class _Chat:
         posts = {place: await self._history.latest(person.user, where) for place, where in places.items()}
         words = self._voice.words
         return web.json_response({
+            "run": self._run,
             "room": self._room.channel,
             "you": person.user,
             "zone": self._zone(person),
@@ -199,13 +203,14 @@ class _Chat:
         told = ""
         while not self._closing:
             rung = self._history.bell.listen()
-            for post in await self._history.since(person.user, (self._room.channel, direct(person.user)), seen):
-                yield f"id: {post.id}\nevent: post\ndata: {json.dumps(self._shown(post))}\n\n"
-                seen = post.id
-            time = json.dumps({"now": _instant(self._clock.now()), "zone": self._zone(person), "time": self._outlook()})
+            time = json.dumps({"run": self._run, "now": _instant(self._clock.now()), "zone": self._zone(person),
+                               "time": self._outlook()})
             if time != told:
                 yield f"event: time\ndata: {time}\n\n"
                 told = time
+            for post in await self._history.since(person.user, (self._room.channel, direct(person.user)), seen):
+                yield f"id: {post.id}\nevent: post\ndata: {json.dumps(self._shown(post))}\n\n"
+                seen = post.id
             try:
                 async with asyncio.timeout(HEARTBEAT):
                     await rung.wait()

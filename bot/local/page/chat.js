@@ -17,6 +17,7 @@ let place = "room";
 let stream = null;
 let people = new Map();
 const unread = { room: 0, direct: 0 };
+const begun = { room: "", direct: "" };  // what is typed and not sent
 const name = (user) => (user === "ninety" ? "Ninety" : people.get(user)?.name ?? user);
 const talks = {
   room: new Conversation("room", at("log-room"), name),
@@ -73,7 +74,7 @@ async function enter(user) {
 }
 
 function drawPeople() {
-  const groups = [["You can act as", (one) => !one.simulated], ["Act by themselves (look only)", (one) => one.simulated]];
+  const groups = [["You can act as", (one) => !one.simulated], ["By themselves, to look at", (one) => one.simulated]];
   at("as").replaceChildren(...groups.map(([label, belongs]) => {
     const group = document.createElement("optgroup");
     group.label = label;
@@ -82,31 +83,40 @@ function drawPeople() {
     }
     return group;
   }).filter((group) => group.children.length));
-  at("people").replaceChildren(...room.people.map((person) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(person.user === room.you));
-    button.title = person.simulated ? "Acts by themselves; look only" : "Act as this person";
-    const who = document.createElement("span");
-    who.className = "who";
-    who.textContent = person.name;
-    button.append(who);
-    if (person.organiser || person.simulated) {
-      const mark = document.createElement("span");
-      mark.className = "kind";
-      mark.textContent = person.organiser ? "organiser" : "by themselves";
-      button.append(mark);
-    }
-    const clock = document.createElement("time");
-    clock.dataset.zone = person.zone;
-    clock.title = `${times.city(person.zone)} time`;
-    button.append(clock);
-    button.addEventListener("click", () => actAs(person.user));
-    item.append(button);
-    return item;
-  }));
+  at("people").replaceChildren(...groups.map(([label, belongs]) => {
+    const section = document.createElement("section");
+    const heading = document.createElement("h2");
+    heading.textContent = label;
+    const list = document.createElement("ul");
+    list.append(...room.people.filter(belongs).map(inTheRail));
+    section.append(heading, list);
+    return section;
+  }).filter((section) => section.querySelector("li")));
   drawClocks(room.now);
+}
+
+function inTheRail(person) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-pressed", String(person.user === room.you));
+  const who = document.createElement("span");
+  who.className = "who";
+  who.textContent = person.name;
+  button.append(who);
+  if (person.organiser) {
+    const mark = document.createElement("span");
+    mark.className = "kind";
+    mark.textContent = "organiser";
+    button.append(mark);
+  }
+  const clock = document.createElement("time");
+  clock.dataset.zone = person.zone;
+  clock.title = `${times.city(person.zone)} time`;
+  button.append(clock);
+  button.addEventListener("click", () => actAs(person.user));
+  item.append(button);
+  return item;
 }
 
 function drawClocks(now) {
@@ -129,7 +139,7 @@ function drawShortcuts() {
 
 async function actAs(user) {
   if (user === room?.you) return;
-  line.value = "";
+  line.value = begun.room = begun.direct = "";
   history.replaceState(history.state, "", location.pathname + location.search);
   await enter(user);
   announce(`You act as ${name(room.you)} now.`);
@@ -141,7 +151,9 @@ at("as").addEventListener("change", () => actAs(at("as").value));
 
 function go(to) {
   const fresh = to !== place || !at("title").textContent;
+  begun[place] = line.value;
   place = to;
+  if (fresh) line.value = begun[to];
   for (const [each, talk] of Object.entries(talks)) talk.log.hidden = each !== to;
   at("title").textContent = to === "room" ? `# ${room.room}` : "Ninety";
   at("topic").textContent = to === "room" ? "Everybody is here. Answers to your commands are for your eyes only."
@@ -161,7 +173,8 @@ function read() {
 
 function lastRead(each) {
   const kept = localStorage.getItem(`ninety:read:${room.you}:${each}`);
-  return kept === null && each === "room" ? Infinity : Number(kept);
+  const isOfNow = kept !== null && Number(kept) <= room.last;
+  return isOfNow ? Number(kept) : each === "room" ? Infinity : 0;
 }
 
 function drawUnread() {
@@ -213,7 +226,8 @@ function arrived(post) {
   drawUnread();
 }
 
-function timeTold({ now, zone, time }) {
+function timeTold({ run, now, zone, time }) {
+  if (run !== room.run) return enter(room.you);  // the server was started anew, perhaps with another history
   const moved = zone !== room.zone;
   Object.assign(room, { now, zone });
   times.live(zone, now);
@@ -227,9 +241,13 @@ function connected(is) {
 }
 
 for (const talk of Object.values(talks)) {
+  let atEnd = true;
   talk.log.addEventListener("scroll", () => {
-    if (talk.isAtEnd()) at("newer").hidden = true;
+    atEnd = talk.isAtEnd();
+    if (atEnd) at("newer").hidden = true;
   }, { passive: true });
+  // A phone's keyboard takes half of the room; the last words stay in sight.
+  new ResizeObserver(() => atEnd && talk.toEnd()).observe(talk.log);
   talk.more.addEventListener("click", async () => {
     const first = talk.posts.get(talk.first());
     const { posts } = await look(`posts?as=${encodeURIComponent(room.you)}&place=${talk.place}&before=${talk.first()}`);
@@ -253,6 +271,8 @@ at("newer").addEventListener("click", () => {
 function problem(words) {
   at("composer-problem").textContent = words;
 }
+
+line.addEventListener("input", () => problem(""));
 
 let sending = false;
 let retry = null;  // { what, request }: the same text sent again after a failure is the same message
@@ -282,7 +302,7 @@ function command(typed, from) {
   const [person, where] = [room.you, place];
   return perform(`${person} ${where} ${typed}`, async (request) => {
     const answer = await send("command", { as: person, place: where, request, line: typed });
-    if (answer.form) form.show(person, where, answer.form, (post) => answered(person, post));
+    if (answer.form) await form.show(person, where, answer.form, (post) => answered(person, post));
     else answered(person, answer.post, from);
   });
 }

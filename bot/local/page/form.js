@@ -5,6 +5,7 @@ import { Problem, requestId, send } from "./api.js";
 import * as times from "./times.js";
 
 const dialog = document.getElementById("form");
+let left = Promise.resolve();
 let open = null;  // { person, place, form, request, draft, done, sending }
 
 history.scrollRestoration = "manual";
@@ -14,7 +15,8 @@ export function isOpen() {
 }
 
 // `form` as the server gave it; `done(post)` is called when it was taken.
-export function show(person, place, form, done) {
+export async function show(person, place, form, done) {
+  await left;
   const key = `ninety:draft:${person}:${form.kind}:${form.about}`;
   const draft = JSON.parse(sessionStorage.getItem(key) ?? "null");
   open = { person, place, form, key, done, request: draft?.request ?? requestId(), sending: false };
@@ -180,9 +182,14 @@ function counted(field) {
   field.nextElementSibling.classList.toggle("over", over > 0);
 }
 
-// Back closes the dialog, and closing it goes back.
+// Back closes the dialog, and closing it goes back. That takes a moment, and the next form waits for it.
 dialog.addEventListener("close", () => {
-  if (history.state?.form) history.back();
+  if (!history.state?.form) return;
+  left = new Promise((arrived) => {
+    window.addEventListener("popstate", arrived, { once: true });
+    setTimeout(arrived, 1500);
+  });
+  history.back();
 });
 window.addEventListener("popstate", () => {
   if (dialog.open) dialog.close();

@@ -30,7 +30,7 @@ function draw() {
   const busy = moving || outlook.moving;
   const now = document.getElementById("time-now");
   now.dateTime = outlook.now;
-  now.textContent = `${times.day(outlook.now, outlook.zone)}, ${times.clock(outlook.now, outlook.zone)}`;
+  now.textContent = times.dated(outlook.now, outlook.zone);
   document.getElementById("time-zone").textContent = `${times.city(outlook.zone)} time`;
   next.classList.toggle("bad", Boolean(problem));
   next.textContent = problem || (outlook.ended ? "The cohort is over. Everything it said stays here to read."

@@ -37,8 +37,9 @@ export function full(at, zone = here.zone) {
   return `${day(at, zone)}, ${clock(at, zone)}`;
 }
 
-export function year(at, zone = here.zone) {
-  return parts(at, zone).year;
+export function dated(at, zone) {
+  const { weekday, day, month, year } = parts(at, zone);
+  return `${weekday} ${day} ${month} ${year}, ${clock(at, zone)}`;
 }
 
 export function short(at, zone = here.zone) {
