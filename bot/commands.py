@@ -47,9 +47,10 @@ def parse(typed: str) -> tuple[Command, str]:
         command = BY_NAME.get(" ".join(words[:length]).lower())
         if command is not None:
             return command, " ".join(words[length:])
-    if words and words[0].lower() == "cohort":
-        given, among = " ".join(words[:2]), [name for name in BY_NAME if name.startswith("cohort")]
-    else:
-        given, among = words[0] if words else "", list(BY_NAME)
+    given, among = words[0] if words else "", list(BY_NAME)
+    if given.lower() == "cohort":
+        given = " ".join(words[:2])
+        # For the bare word the help: the likeliest by its letters would be the organiser's log.
+        among = [name for name in BY_NAME if name.startswith("cohort ")] if len(words) > 1 else []
     nearest = difflib.get_close_matches(given.lower(), among, 1, 0.4) or ["cohort help"]
     raise UnknownCommand(f"/{given[:40]}", f"/{nearest[0]}")

@@ -241,13 +241,18 @@ Answers: TypeAlias = Mapping[str, tuple[str, ...]]
 """Field name → what was chosen or typed; a field of text has one value, an empty one none or an empty string."""
 
 
+# PostgreSQL keeps no NUL, and half a surrogate pair has no UTF-8; JSON brings us both.
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
 def typed(answers: Answers, name: str) -> str:
     """The text of a field, without the blanks around it; empty when it was left out."""
     values = answers.get(name, ())
-    return values[0].strip() if values else ""
+    return _NO_TEXT.sub("", values[0]).strip() if values else ""
 
 
-_MARKS = re.compile(r"[*_`]+")
+_MARKS = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
+"""But not the line inside `total_ms`."""
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 

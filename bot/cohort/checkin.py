@@ -41,15 +41,16 @@ def read(form: CheckInForm, step: Step, *, done: tuple[str, ...], hours: str, li
 def _hours(form: CheckInForm, typed: str) -> float | None:
     if not typed:
         return None
-    # People write 6,5 and 6h; both are clear.
-    match = re.fullmatch(r"(\d{1,4}(?:[.,]\d{1,2})?)\s*h?(?:ours?)?", typed, re.IGNORECASE | re.ASCII)
+    # People write 6,5 and .5 and 6h; all are clear.
+    match = re.fullmatch(r"(\d{1,4}(?:[.,]\d{1,2})?|[.,]\d{1,2})\s*(?:h|hrs?|hours?)?", typed, re.IGNORECASE | re.ASCII)
     if match is None or (hours := float(match[1].replace(",", "."))) > form.hours.most:
         raise BadHours(typed[:40], form.hours.most)
     return hours
 
 
 def _links(form: CheckInForm, typed: str) -> tuple[str, ...]:
-    links = tuple(dict.fromkeys(typed.split()))
+    # People put commas between links; a link that ended in one would open nothing.
+    links = tuple(dict.fromkeys(link for word in typed.split() if (link := word.rstrip(",;"))))
     if len(links) > form.evidence.most:
         raise TooManyLinks(len(links), form.evidence.most)
     for link in links:

@@ -129,8 +129,10 @@ class Place:
 
     @cached_property
     def own_steps(self) -> tuple[Step, ...]:
-        """The steps that concern this member."""
-        return self.course.edition.plan.steps[self.course.number(self.first) - 1:]
+        """The steps that concern this member: from the one where they first came in. Who left and comes back has
+        their earlier steps again; what they missed meanwhile is excused (`scoring.State`)."""
+        first = min(self.course.number(event.first) for event in self.events if isinstance(event, Joined))
+        return self.course.edition.plan.steps[first - 1:]
 
     def zone_for(self, step_id: StepId) -> ZoneInfo:
         """The zone they had when the step opened, so that travel wins or loses no time."""
@@ -150,9 +152,9 @@ class Place:
     def check(self, step_id: StepId, at: datetime) -> None:
         """Raises the refusal that applies when a check-in for the step cannot be taken at that instant."""
         course = self.course
-        title = course.step(step_id).title
-        if course.number(step_id) < course.number(self.first):
-            raise BeforeYouJoined(title, course.step(self.first).title)
+        title, first = course.step(step_id).title, self.own_steps[0]
+        if course.number(step_id) < course.number(first.id):
+            raise BeforeYouJoined(title, first.title)
         if at < course.opens(step_id):
             raise NotOpenYet(title, course.announced(step_id))
         if at >= self.closed(step_id):
@@ -168,14 +170,16 @@ class Place:
             step_id = self.course.find(given)
             self.check(step_id, at)
             return step_id
-        running = self.course.running(at)
-        if running is None:
-            raise NotStarted(self.course.announced(self.first))
-        for step in self.own_steps:
-            if step.id not in settled and self.course.opens(step.id) <= at < self.deadline(step.id):
-                return step.id
-        step_id = running if self.course.number(running) >= self.course.number(self.first) else self.first
-        if at >= self.closed(step_id):
-            raise CohortOver
-        self.check(step_id, at)
-        return step_id
+        if self.course.running(at) is None:
+            raise NotStarted(self.course.announced(self.own_steps[0].id))
+        opened = [step.id for step in self.own_steps if self.course.opens(step.id) <= at]
+        for step_id in opened:
+            if step_id not in settled and at < self.deadline(step_id):
+                return step_id
+        if opened and at < self.closed(opened[-1]):
+            return opened[-1]
+        # Without late check-ins, a member east of the cohort is through with a step before the next one opens.
+        ahead = self.own_steps[len(opened):]
+        if ahead:
+            raise NotOpenYet(ahead[0].title, self.course.announced(ahead[0].id))
+        raise CohortOver

@@ -94,5 +94,8 @@ Journal: TypeAlias = tuple[Entry, ...]
 def standing_events(journal: Iterable[Entry]) -> list[Event]:
     """The events that count: without what was voided, and without the voidings."""
     entries = list(journal)
-    void = {entry.event.of for entry in entries if isinstance(entry.event, Voided)}
+    void: set[Seq] = set()
+    for entry in reversed(entries):  # the latest first, because a voiding may itself be voided
+        if isinstance(entry.event, Voided) and entry.seq not in void:
+            void.add(entry.event.of)
     return [entry.event for entry in entries if entry.seq not in void and not isinstance(entry.event, Voided)]

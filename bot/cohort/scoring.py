@@ -87,7 +87,7 @@ class State(StrEnum):
     AHEAD = "ahead"
     """Not open yet."""
     EXCUSED = "excused"
-    """The step during which they joined, and which they did not check in: not held against them."""
+    """Not checked in, and they were away when it opened or when it closed: not held against them."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,16 @@ class Record:
     @cached_property
     def present(self) -> bool:
         """Joined, and not left since."""
-        came_and_went = [event for event in self.events if isinstance(event, Joined | Left)]
+        return self._here(None)
+
+    def _here(self, at: datetime | None) -> bool:
+        """Whether they were in the cohort at that instant; None: after everything that happened."""
+        came_and_went = [event for event in self._came_and_went if at is None or event.at <= at]
         return bool(came_and_went) and isinstance(came_and_went[-1], Joined)
+
+    @cached_property
+    def _came_and_went(self) -> list[Joined | Left]:
+        return [event for event in self.events if isinstance(event, Joined | Left)]
 
     @cached_property
     def _versions(self) -> dict[StepId, list[CheckedIn]]:
@@ -160,10 +168,8 @@ class Record:
             return State.AHEAD
         if self.at < self.place.deadline(step.id):
             return State.OPEN
-        joined = next(event.at for event in reversed(self.events) if isinstance(event, Joined))
-        if step.id == self.place.first and joined > self.course.opens(step.id):
-            return State.EXCUSED
-        return State.MISSED
+        whole = self._here(self.course.opens(step.id)) and self._here(self.place.deadline(step.id))
+        return State.MISSED if whole else State.EXCUSED
 
     @cached_property
     def states(self) -> tuple[State, ...]:

@@ -15,7 +15,8 @@ class Standing:
 
 def standings(totals: Iterable[tuple[str, int]]) -> list[Standing]:
     """(name on the board, points) → places from 1; after two firsts comes a third. Who has no points has no place."""
-    ranked = sorted((total for total in totals if total[1] > 0), key=lambda total: (-total[1], total[0].lower()))
+    ranked = sorted((total for total in totals if total[1] > 0),
+                    key=lambda total: (-total[1], total[0].lower(), total[0]))
     found: list[Standing] = []
     for index, (name, points) in enumerate(ranked, 1):
         place = found[-1].place if found and found[-1].points == points else index
