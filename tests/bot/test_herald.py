@@ -374,10 +374,10 @@ async def test_the_board_appears_when_three_have_points(house: House) -> None:
                 Member(**{**vars(member), "points": 20})))
 
     points(members[:2])
-    await house.play(datetime(2026, 11, 30, 18, tzinfo=UTC))
+    await house.play(datetime(2026, 12, 1, 9, tzinfo=UTC))
     assert "There is no board yet" in house.chat.texts(ROOM)[-1]
     points(members[2:])
-    await house.play(datetime(2026, 12, 7, 18, tzinfo=UTC))
+    await house.play(datetime(2026, 12, 8, 9, tzinfo=UTC))
     assert house.chat.texts(ROOM)[-1].splitlines()[-5:-1] == [
         "Place | Name | Points | Streak", "1 | Alias ann | 20 | 0", "1 | Alias bo | 20 | 0", "1 | Alias cy | 20 | 0"]
 

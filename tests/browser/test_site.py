@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,18 +20,6 @@ WEEK = "plans/ninety-days/how-models-behave/"
 PLACES = {"home": "", "week": WEEK, "project": "projects/rag-system/"}
 
 Open = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of our own guide, built strictly."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(ROOT / "mkdocs.yml"),
-               "-d", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False,  # noqa: S603  our own command
-                          env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
-    assert (done.returncode, done.stderr) == (0, "")
-    return folder
 
 
 @pytest.fixture(scope="session")
