@@ -6,7 +6,7 @@ A rule that says no becomes a message here and nowhere else; anything else that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -54,6 +54,7 @@ from bot.messages import (
     say,
     typed,
 )
+from content.citations import strip
 from content.edition import Edition
 from content.model import PostKind, Step, StepId, Voice, Words
 from scheduler import calendar
@@ -149,11 +150,13 @@ def refusal(voice: Voice, refused: Refused) -> Message:
 
 
 def _cohort_of(tx: Transaction, caller: Caller) -> Cohort | None:
-    """The one in the room, else the youngest that the person is in."""
-    if caller.room is not None:
-        return tx.cohort_in(caller.room)
-    here = [member for member in tx.enrolments(caller.account) if member.present]
-    return tx.cohort(here[0].cohort) if here else None
+    """The one in the room, else the youngest that the person is in, or has left, or has opened."""
+    if caller.room is not None and (cohort := tx.cohort_in(caller.room)) is not None:
+        return cohort
+    enrolments = sorted(tx.enrolments(caller.account), key=lambda member: not member.present)
+    if enrolments:
+        return tx.cohort(enrolments[0].cohort)
+    return next((cohort for cohort in reversed(tx.cohorts()) if cohort.organiser == caller.account), None)
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,9 @@ class _Visit:
 
     @property
     def organiser(self) -> bool:
-        return self.caller.organiser or self.caller.account == self.cohort.organiser
+        # Who runs one room need not run the room where the cohort lives.
+        runs_the_room = self.caller.organiser and self.caller.room == self.cohort.room
+        return runs_the_room or self.caller.account == self.cohort.organiser
 
     def enrolled(self) -> tuple[Member, Record]:
         """Raises NotEnrolled."""
@@ -189,9 +194,13 @@ class _Visit:
     def record(self, member: Member) -> Record:
         return Record(self.cohort.course, self.tx.journal(member.id), self.now)
 
-    def answered(self, record: Record) -> bool:
-        """This very request has had its effect; only the answer is asked for again."""
-        return any(entry.request == self.request for entry in record.journal)
+    def answered(self, record: Record, kind: type[Event]) -> Record | None:
+        """The record as this very request left it, when it has had its effect and only the answer is asked for again.
+        """
+        for index, entry in enumerate(record.journal, 1):
+            if entry.request == self.request and isinstance(entry.event, kind):
+                return replace(record, journal=record.journal[:index])
+        return None
 
     def write(self, member: Member, record: Record, event: Event, request: RequestId | None = None) -> Record:
         """Appends to the member's journal; the record with it."""
@@ -248,22 +257,25 @@ def _about_you(visit: _Visit, kind: str, title: str, member: Member | None) -> F
 def _read_about_you(visit: _Visit, answers: Answers, member: Member | None) -> tuple[str, bool, str, bool]:
     """(name, name on the board, zone, nudges); raises the refusal that applies."""
     name = enrolment.name(typed(answers, "name"))
-    shows_name = typed(answers, "shown") == "name"
+    # What is no option of these two (a forged form) counts as the answer that shows and sends less.
+    shows_name, nudges = typed(answers, "shown") == "name", typed(answers, "nudges") == "yes"
     enrolment.check_free(name, visit.tx.names(visit.cohort.id, member.id if member else None))
     try:
         zone = find_zone(typed(answers, "zone")).key
     except UnknownZone as unknown:
         raise BadZone(unknown.name[:40], ", ".join(unknown.nearest[:3]) or visit.cohort.zone) from None
-    return name, shows_name, zone, typed(answers, "nudges") != "no"
+    return name, shows_name, zone, nudges
 
 
 def _join(visit: _Visit, _: str, answers: Answers) -> Message:
     tx, cohort, course = visit.tx, visit.cohort, visit.cohort.course
     member = tx.enrolment(cohort.id, visit.caller.account)
-    if member is not None and member.present:
-        if visit.answered(record := visit.record(member)):
+    if member is not None:
+        # Also of somebody who has left since: a repeated request does not bring them back.
+        if (record := visit.answered(visit.record(member), Joined)) is not None:
             return _welcome(visit, member, record)
-        raise AlreadyEnrolled
+        if member.present:
+            raise AlreadyEnrolled
     if visit.now >= course.ends:
         raise CohortOver
     name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
@@ -294,21 +306,24 @@ def _welcome(visit: _Visit, member: Member, record: Record) -> Message:
 
 def _settings(visit: _Visit, _: str, answers: Answers) -> Message:
     member, record = visit.enrolled()
-    name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
-    changed = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges)
-    visit.tx.change_member(changed)
+    if visit.answered(record, Moved) is None:
+        name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
+        moved = zone != member.zone
+        member = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges)
+        visit.tx.change_member(member)
+        if moved:
+            record = visit.write(member, record, Moved(visit.now, zone))
+        if nudges:
+            _owe_nudges(visit, member, record)
+        else:
+            visit.tx.withdraw(member.id, PostKind.NUDGE, None, "asked for no reminders")
     later: Text = ()
-    if zone != member.zone:
-        record = visit.write(member, record, Moved(visit.now, zone))
-        running = visit.cohort.course.running(visit.now)
-        if running is not None and visit.now < record.place.deadline(running):
-            old = record.place.zone_for(running).key
+    running = visit.cohort.course.running(visit.now)
+    if running is not None and visit.now < record.place.deadline(running):
+        old = record.place.zone_for(running).key
+        if old != member.zone:
             later = fill(visit.voice.zone_later, zone=old, step=visit.cohort.course.step(running).title)
-    if nudges:
-        _owe_nudges(visit, changed, record)
-    else:
-        visit.tx.withdraw(member.id, PostKind.NUDGE, None, "asked for no reminders")
-    return say(visit.voice.settings_saved, later, name=name, board_name=changed.board_name, zone=zone)
+    return say(visit.voice.settings_saved, later, name=member.name, board_name=member.board_name, zone=member.zone)
 
 
 def _owe_nudges(visit: _Visit, member: Member, record: Record) -> None:
@@ -316,22 +331,23 @@ def _owe_nudges(visit: _Visit, member: Member, record: Record) -> None:
     if not member.nudges:
         return
     steps = visit.edition.plan.steps[:visit.tx.nudges_owed(visit.cohort.id)]
-    owed = (nudge(visit.cohort, member, record, step) for step in steps if step in record.place.own_steps)
+    owed = (nudge(visit.cohort, member, record, step) for step in steps
+            if step in record.place.own_steps and step.id not in record.settled)
     visit.tx.owe(delivery for delivery in owed if delivery.due > visit.now)
 
 
 def _leave(visit: _Visit, _: str) -> Message:
-    member, _record = visit.enrolled()
-    visit.tx.append(member, Left(visit.now), _once(visit, "left"))
+    member, record = visit.enrolled()
+    visit.write(member, record, Left(visit.now), _once(record, "left"))
     visit.tx.change_member(replace(member, present=False))
     visit.tx.withdraw(member.id, PostKind.NUDGE, None, "left the cohort")
     return say(visit.voice.left, cohort=visit.cohort.title).offering(
         visit.button(visit.voice.words.join, "cohort join"))
 
 
-def _once(visit: _Visit, what: str) -> RequestId:
-    """A request id for a command that has no form; the same instant twice is one effect."""
-    return RequestId(f"{what}:{visit.caller.account.user}:{visit.now.timestamp()}")
+def _once(record: Record, what: str) -> RequestId:
+    """A request id for a command that has no form; of two that saw the same journal, one has an effect."""
+    return RequestId(f"{what}:{len(record.journal)}")
 
 
 # --- checking in ------------------------------------------------------------------------------------------------------
@@ -369,8 +385,9 @@ def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
     member, record = visit.enrolled()
     step_id = visit.cohort.course.find(about)
     course = visit.cohort.course
-    step, before = course.step(step_id), record.versions(step_id)
-    if not visit.answered(record):
+    step = course.step(step_id)
+    answered = visit.answered(record, CheckedIn)
+    if answered is None:
         record.place.check(step_id, visit.now)
         report = checkin.read(
             visit.edition.rules.check_in, step, done=answers.get("tasks", ()), hours=typed(answers, "hours"),
@@ -380,13 +397,12 @@ def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
         member = replace(member, points=record.points)
         visit.tx.change_member(member)
         visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "checked in")
-    else:
-        before = before[:-1]
-    return _checked_in(visit, member, record, step, before)
+    return _checked_in(visit, member, answered or record, step)
 
 
-def _checked_in(visit: _Visit, member: Member, record: Record, step: Step, before: Sequence[CheckedIn]) -> Message:
+def _checked_in(visit: _Visit, member: Member, record: Record, step: Step) -> Message:
     """Points and why, the streak, the place in private, and what comes next."""
+    before = record.versions(step.id)[:-1]
     voice, course = visit.voice, visit.cohort.course
     earned = record.score(step.id)
     values: dict[str, Value] = {"number": course.number(step.id), "step": step.title, "points": earned.points,
@@ -447,7 +463,7 @@ def _rest(visit: _Visit, argument: str) -> Message:
         raise NothingToRest(step.title)
     if record.rests_left == 0:
         raise NoRestLeft(visit.edition.rules.scoring.rest_steps)
-    record = visit.write(member, record, Rested(visit.now, step_id), _once(visit, "rested"))
+    record = visit.write(member, record, Rested(visit.now, step_id), _once(record, "rested"))
     visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "rests this week")
     return say(visit.voice.rested, *_whats_next(visit, record), number=course.number(step_id), step=step.title,
                rests_left=record.rests_left)
@@ -471,7 +487,7 @@ def _week(visit: _Visit, argument: str) -> Message:
         if record else visit.button(visit.voice.words.join, "cohort join", primary=True)
     done = record.versions(step_id)[-1].done if record and record.versions(step_id) else None
     return say(visit.voice.week, tasks(visit.edition, step, visit.site, done), number=course.number(step_id),
-               steps=len(course.edition.plan.steps), step=step.title, goal=Markdown(step.goal),
+               steps=len(course.edition.plan.steps), step=step.title, goal=Markdown(strip(step.goal)),
                hours=f"{step.hours:g}", deadline=deadline).offering(
         button, visit.site.week(visit.edition, step))
 
@@ -480,10 +496,14 @@ def _progress(visit: _Visit, _: str) -> Message:
     member, record = visit.enrolled()
     voice, course = visit.voice, visit.cohort.course
     lines = []
-    for step, state in zip(record.place.own_steps, record.states, strict=True):
+    for step in course.edition.plan.steps:
+        # What somebody did before they left and came back counts, though the step concerns them no longer.
+        if step not in record.place.own_steps and not record.versions(step.id):
+            continue
+        state = record.state(step)
         if state is State.AHEAD:
             continue
-        label: Text = (Markdown(f"**{course.number(step.id)}** {step.title}"),)
+        label: Text = (Markdown(f"**{course.number(step.id)}** {strip(step.title)}"),)
         earned = record.score(step.id)
         for index, line in enumerate(earned.lines):
             label += (Markdown(" · " if index else "\n"), *_why(visit, line), Plain(" "), *_signed(line.points))

@@ -187,14 +187,16 @@ class Transaction(Protocol):
 
     # deliveries
     def owe(self, deliveries: Iterable[Delivery]) -> int:
-        """Inserts by key; what is there already stays as it is. Returns how many were new."""
+        """Inserts by key; what is there already stays as it is, but what was withdrawn is owed again. Returns how
+        many are owed that were not."""
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
         """What is still owed to the member (for one step, or all). Returns how many."""
     def claim(self, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
         """Takes leases on what is due: owed, unknown, or being sent under a lease that has run out."""
     def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
-        """False, and no change, when another attempt has taken over. `due` says when an owed one is tried again."""
+        """False, and no change, when another attempt has taken over. `due` says when one that is not settled is tried
+        again; left out, that is when the lease runs out."""
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything may be claimed."""
     def nudges_owed(self, cohort: CohortId) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Container, Iterable, MutableMapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -76,14 +76,23 @@ class StoredLedger:
         self._cohorts: dict[CohortId, Cohort] = {}
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
-        return await self._database.run(lambda connection: work(StoredTransaction(connection, self._cohorts)))
+        # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
+        read: dict[CohortId, Cohort] = {}
+        cohorts = ChainMap(read, self._cohorts)
+        done = await self._database.run(lambda connection: work(StoredTransaction(connection, cohorts)))
+        self._cohorts |= read
+        return done
 
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
-        return self._database.run_here(lambda connection: work(StoredTransaction(connection, self._cohorts)))
+        read: dict[CohortId, Cohort] = {}
+        cohorts = ChainMap(read, self._cohorts)
+        done = self._database.run_here(lambda connection: work(StoredTransaction(connection, cohorts)))
+        self._cohorts |= read
+        return done
 
 
 class StoredTransaction:
-    def __init__(self, connection: Connection, cohorts: dict[CohortId, Cohort]) -> None:
+    def __init__(self, connection: Connection, cohorts: MutableMapping[CohortId, Cohort]) -> None:
         self._connection = connection
         self._cohorts = cohorts
 
@@ -198,8 +207,7 @@ class StoredTransaction:
             "reason": ""} for one in deliveries]
         if not rows:
             return 0
-        new = _insert_if_new(self._connection.dialect.name, tables.delivery)
-        return int(self._connection.execute(new, rows).rowcount)
+        return int(self._connection.execute(_owe(self._connection.dialect.name), rows).rowcount)
 
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
         known = {"member_": member, "kind_": kind.value, "state": State.WITHDRAWN.value, "reason": reason,
@@ -219,7 +227,7 @@ class StoredTransaction:
     def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
         values: dict[str, Any] = {"state": state.value, "reason": reason,
-                                  "claimable": due if state.value in _OPEN else None}
+                                  "claimable": (due or lease.until) if state.value in _OPEN else None}
         if receipt is not None:
             values |= {"message": receipt.message, "link": receipt.link, "sent_at": receipt.at}
         return self._connection.execute(update(tables.delivery).where(
@@ -261,6 +269,16 @@ def _insert_if_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Ins
 @cache
 def _append(dialect: str) -> ReturningInsert[Any]:
     return _insert_if_new(dialect, tables.journal).returning(_j.seq)
+
+
+@cache
+def _owe(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """What is there already stays as it is, but what was withdrawn is owed again."""
+    new: sqlite.Insert | postgresql.Insert = \
+        postgresql.insert(tables.delivery) if dialect == "postgresql" else sqlite.insert(tables.delivery)
+    return new.on_conflict_do_update(
+        index_elements=[_d.key], where=_d.state == State.WITHDRAWN.value,
+        set_={name: new.excluded[name] for name in ("due", "latest", "state", "claimable", "reason")})
 
 
 class _Names:

@@ -1,0 +1,576 @@
+"""What `bot.ledger` promises, asked of every database that keeps it: another one is another entry in `url`."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import StatementError
+
+from bot.cohort.enrolment import folded
+from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Left, Moved, Rested, Seq, Voided
+from bot.ledger import (
+    Account,
+    Cohort,
+    CohortId,
+    Delivery,
+    Lease,
+    Logged,
+    Member,
+    MemberId,
+    Receipt,
+    RequestId,
+    Room,
+    RoomTaken,
+    State,
+    Transaction,
+    Unsaved,
+)
+from bot.messages import DeliveryKey
+from bot.store import database as store
+from bot.store import tables
+from bot.store.database import Database
+from bot.store.ledger import StoredLedger
+from bot.store.migrate import migrate
+from content.model import PostKind
+from tests.bot.build import OPENED, ORGANISER, ROOM, START, account, edition
+
+T = TypeVar("T")
+
+NOW = datetime(2027, 1, 10, 17, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOSTILE = (
+    "'; drop table member; --", '"', "\\", "<script>alert(1)</script>", "@everyone <!channel> <@U1>", "{name} %s %(a)s",
+    "a\r\nb\tc", "\x00 nothing ends here", "\u202etxet desrever", "e\u0301 is not \u00e9", "👩\u200d💻🏳️\u200d🌈", "ﷺ",
+    "\U0001d54f" * 3000, "null", "", "  ",
+)
+
+
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Migrated, and without a row."""
+    urls: dict[str, Callable[[], str]] = {"sqlite": lambda: request.getfixturevalue("database_url")}
+    opened = Database(urls[request.param](), durable=False)
+    yield opened
+    opened.close()
+
+
+def opened(tx: Transaction, room: Room = ROOM) -> Cohort:
+    return tx.open_cohort("Ninety & co", START, "Europe/Berlin", edition(), room, ORGANISER, "salt", OPENED)
+
+
+def joined(tx: Transaction, cohort: Cohort, name: str, points: int = 0, *, present: bool = True,
+           shows_name: bool = True) -> Member:
+    member = tx.add_member(cohort.id, account(name), name, f"{name} alias", shows_name, "Asia/Tokyo", True)
+    member = replace(member, points=points, present=present)
+    tx.change_member(member)
+    return member
+
+
+def nudge(cohort: Cohort, member: Member | None = None, key: str = "a", due: datetime = NOW) -> Delivery:
+    return Delivery(DeliveryKey(key), cohort.id, PostKind.NUDGE if member else PostKind.WEEK_OPENS, "week-1",
+                    member.id if member else None, due, due + 60 * MINUTE)
+
+
+def claim(tx: Transaction, now: datetime = NOW, most: int = 20, holder: str = "me") -> list[Lease]:
+    return list(tx.claim(now, now + MINUTE, holder, most))
+
+
+def states(tx: Transaction, cohort: Cohort) -> dict[str, State]:
+    return {logged.delivery.key: logged.state for logged in tx.deliveries(cohort.id)}
+
+
+# --- cohorts and members ----------------------------------------------------------------------------------------------
+
+
+async def test_a_cohort_comes_back_as_it_was_opened(ledger: StoredLedger, database: Database) -> None:
+    """Also in another process, which has read nothing yet."""
+    cohort = await ledger.transact(opened)
+    other = StoredLedger(database)
+    assert cohort == Cohort(
+        cohort.id, "Ninety & co", START, "Europe/Berlin", edition(), ROOM, ORGANISER, "salt", OPENED)
+    assert await other.transact(lambda tx: tx.cohort(cohort.id)) == cohort
+    assert await other.transact(lambda tx: tx.cohort_in(ROOM)) == cohort
+    assert await other.transact(lambda tx: tx.cohorts()) == [cohort]
+    assert await other.transact(lambda tx: tx.cohort_in(replace(ROOM, workspace="another"))) is None
+
+
+def test_one_cohort_lives_in_a_room(ledger: StoredLedger) -> None:
+    first = ledger.transact_here(opened)
+    with pytest.raises(RoomTaken, match="local:ninety"):
+        ledger.transact_here(opened)
+    second = ledger.transact_here(lambda tx: opened(tx, replace(ROOM, channel="another")))
+    assert ledger.transact_here(lambda tx: tx.cohorts()) == [first, second]
+
+
+def test_an_edition_is_kept_once_for_all_that_run_it(ledger: StoredLedger, database: Database) -> None:
+    for channel in "ab":
+        ledger.transact_here(lambda tx, channel=channel: opened(tx, Room("local", "", channel)))  # type: ignore[misc]
+    assert len(database.run_here(lambda connection: connection.execute(select(tables.edition)).all())) == 1
+
+
+@pytest.mark.parametrize("words", [words for words in HOSTILE if "\x00" not in words])
+def test_a_member_comes_back_as_written_whatever_they_are_called(ledger: StoredLedger, words: str) -> None:
+    def work(tx: Transaction) -> tuple[Member, Member | None, Member]:
+        cohort = opened(tx)
+        who = Account("local", "<w>", f"U{words}")
+        member = tx.add_member(cohort.id, who, words, f"{words} alias", False, "Asia/Tokyo", True)
+        assert tx.enrolment(cohort.id, who) == member
+        changed = replace(member, name=f"{words}!", alias=f"{words}?", shows_name=True, zone="UTC", nudges=False,
+                          present=False, points=-5)
+        tx.change_member(changed)
+        return changed, tx.enrolment(cohort.id, who), tx.member(member.id)
+
+    changed, *found = ledger.transact_here(work)
+    assert found == [changed, changed]
+
+
+def test_a_person_is_who_they_are_in_one_workspace_of_one_platform(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        old, young = opened(tx), opened(tx, Room("local", "", "another"))
+        ada = joined(tx, old, "Ada", present=False)
+        again = joined(tx, young, "Ada")
+        assert tx.enrolments(ada.account) == [again, ada]
+        assert tx.enrolment(old.id, ada.account) == ada
+        for other in (replace(ada.account, platform="slack"), replace(ada.account, workspace="T2"),
+                      replace(ada.account, user="ada")):
+            assert tx.enrolments(other) == []
+            assert tx.enrolment(old.id, other) is None
+        assert tx.members(old.id) == []
+        assert tx.members(young.id) == [again]
+
+    ledger.transact_here(work)
+
+
+def test_a_name_is_taken_by_names_and_aliases_of_everybody_else(ledger: StoredLedger) -> None:
+    """Of those who left as well: their check-ins keep their name."""
+    def work(tx: Transaction) -> None:
+        cohort, other = opened(tx), opened(tx, Room("local", "", "another"))
+        ada, bo = joined(tx, cohort, "ADA ß"), joined(tx, cohort, "Bo", present=False)
+        names = tx.names(cohort.id)
+        assert all(folded(name) in names for name in (ada.name, ada.alias, bo.name, bo.alias, "ada SS", "\uff22\uff2f"))
+        assert folded("Chidi") not in names
+        assert "%" not in names
+        assert folded(ada.name) not in tx.names(cohort.id, besides=ada.id)
+        assert folded(bo.name) in tx.names(cohort.id, besides=ada.id)
+        assert folded(ada.name) not in tx.names(other.id)
+
+    ledger.transact_here(work)
+
+
+def test_two_members_of_one_name_never_get_in(ledger: StoredLedger) -> None:
+    """Even where two processes looked before either leapt."""
+    cohort = ledger.transact_here(opened)
+    ledger.transact_here(lambda tx: joined(tx, cohort, "Ada"))
+    with pytest.raises(Unsaved):
+        ledger.transact_here(lambda tx: tx.add_member(cohort.id, account("x"), "ADA", "free", True, "UTC", True))
+    with pytest.raises(Unsaved):
+        ledger.transact_here(lambda tx: tx.add_member(cohort.id, account("Ada"), "free", "free", True, "UTC", True))
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+AT = datetime(2027, 3, 28, 1, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("event", [
+    Joined(AT, "Europe/Berlin", "week-1"),
+    Moved(AT, "Asia/Kathmandu"),
+    CheckedIn(AT, "week-1", ("read", "build-index"), 6.25, ("https://a.example/?q=1", "http://b.example"), "Much.",
+              "Sure"),
+    CheckedIn(AT, "week-1", (), None, (), "", ""),
+    CheckedIn(AT, "week-1", (), 0.0, (), "0", ""),
+    Rested(AT, "week-2"),
+    Granted(AT, -3, "Sent twice", "olu"),
+    Voided(AT, Seq(1), "A mistake", "olu"),
+    Left(AT),
+    *(CheckedIn(AT, "week-1", (), None, (words,), words, "Sure") for words in (*HOSTILE, "half a \ud800 character")),
+], ids=lambda event: type(event).__name__)
+def test_every_event_comes_back_as_it_was_written(ledger: StoredLedger, event: Event) -> None:
+    def write(tx: Transaction) -> tuple[Member, Entry | None]:
+        member = joined(tx, opened(tx), "Ada")
+        return member, tx.append(member, event, RequestId("r"))
+
+    member, entry = ledger.transact_here(write)
+    assert entry is not None
+    assert entry == Entry(entry.seq, event, "r")
+    assert ledger.transact_here(lambda tx: tx.journal(member.id)) == (entry,)
+    assert ledger.transact_here(lambda tx: tx.journals(member.cohort)) == {member.id: (entry,)}
+
+
+def test_an_instant_is_the_same_whatever_zone_it_was_said_in(ledger: StoredLedger) -> None:
+    local = datetime.fromisoformat("2027-01-05T13:00:00.000001+05:45")
+
+    def work(tx: Transaction) -> datetime:
+        member = joined(tx, opened(tx), "Ada")
+        tx.append(member, Left(local), RequestId("r"))
+        return tx.journal(member.id)[0].event.at
+
+    assert ledger.transact_here(work) == local
+    with pytest.raises(StatementError, match="offset-naive"):
+        ledger.transact_here(lambda tx: tx.append(
+            tx.member(MemberId(1)), Left(local.replace(tzinfo=None)), RequestId("naive")))
+
+
+def test_the_same_request_twice_is_one_entry(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        ada, bo = joined(tx, cohort, "Ada"), joined(tx, cohort, "Bo")
+        first = tx.append(ada, Rested(AT, "week-1"), RequestId("r"))
+        assert tx.append(ada, Rested(AT, "week-2"), RequestId("r")) is None
+        assert tx.append(bo, Rested(AT, "week-1"), RequestId("r")) is not None, "another member's request is another"
+        second = tx.append(ada, Left(AT), RequestId("s"))
+        assert tx.journal(ada.id) == (first, second)
+
+    ledger.transact_here(work)
+
+
+# --- the board --------------------------------------------------------------------------------------------------------
+
+
+def test_the_board_ranks_those_present_with_points(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort, other = opened(tx), opened(tx, Room("local", "", "another"))
+        chidi, bo = joined(tx, cohort, "chidi", 30), joined(tx, cohort, "Bo", 30)
+        dana = joined(tx, cohort, "Dana", 50, shows_name=False)
+        joined(tx, cohort, "Left", 99, present=False)
+        joined(tx, cohort, "None", 0)
+        joined(tx, cohort, "Less", -5)
+        joined(tx, other, "Elsewhere", 99)
+        assert tx.top(cohort.id, 10) == [dana, bo, chidi]
+        assert tx.top(cohort.id, 2) == [dana, bo]
+        assert tx.with_points(cohort.id) == 3
+        assert [tx.above(cohort.id, points) for points in (99, 50, 30, 0)] == [0, 0, 1, 3]
+
+    ledger.transact_here(work)
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_owed_twice_is_owed_once(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        first, second = nudge(cohort), nudge(cohort, key="b")
+        assert tx.owe([]) == 0
+        assert tx.owe([first]) == 1
+        assert tx.owe([replace(first, due=NOW + MINUTE), second]) == 1
+        assert tx.deliveries(cohort.id) == [Logged(one, State.OWED, 0, None, "") for one in (first, second)]
+
+    ledger.transact_here(work)
+
+
+def test_what_was_withdrawn_can_be_owed_again_and_nothing_else(ledger: StoredLedger) -> None:
+    """Somebody wants no reminders, and then wants them after all."""
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        ada = joined(tx, cohort, "Ada")
+        tx.owe([nudge(cohort, ada)])
+        tx.withdraw(ada.id, PostKind.NUDGE, None, "asked for none")
+        later = replace(nudge(cohort, ada), due=NOW + MINUTE)
+        assert tx.owe([later]) == 1
+        assert tx.deliveries(cohort.id) == [Logged(later, State.OWED, 0, None, "")]
+        settled = (State.SENT, State.MISSED, State.FAILED)
+        others = [nudge(cohort, ada, state.value) for state in settled]
+        tx.owe(others)
+        for lease, state in zip(claim(tx), settled, strict=True):
+            tx.finish(lease, state, None, "")
+        before = states(tx, cohort)
+        assert tx.owe([later, *others]) == 0
+        assert states(tx, cohort) == before == {"a": State.OWED} | {state.value: state for state in settled}
+
+    ledger.transact_here(work)
+
+
+def test_a_claim_takes_what_is_due_the_oldest_first(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        late, older, due = (nudge(cohort, key=key, due=NOW - wait) for key, wait in (
+            ("c", -timedelta(microseconds=1)), ("b", MINUTE), ("a", 0 * MINUTE)))
+        tx.owe([late, due, older])
+        assert tx.next_due() == older.due
+        assert claim(tx, most=1) == [Lease(older, 1, NOW + MINUTE, look_back=False)]
+        assert claim(tx) == [Lease(due, 1, NOW + MINUTE, look_back=False)]
+        assert claim(tx) == []
+        assert tx.next_due() == late.due
+        assert states(tx, cohort) == {"b": State.SENDING, "a": State.SENDING, "c": State.OWED}
+
+    ledger.transact_here(work)
+
+
+def test_nothing_is_due_in_an_empty_database(ledger: StoredLedger) -> None:
+    assert ledger.transact_here(lambda tx: (tx.next_due(), claim(tx), tx.cohorts())) == (None, [], [])
+
+
+def test_a_lease_that_ran_out_is_claimed_again_with_a_look_back(ledger: StoredLedger) -> None:
+    """And whoever held it before can write nothing any more: the attempt numbers fence them off."""
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        tx.owe([nudge(cohort)])
+        (first,) = claim(tx)
+        assert tx.next_due() == NOW + MINUTE
+        assert claim(tx, NOW + MINUTE - timedelta(microseconds=1)) == []
+        (second,) = claim(tx, NOW + MINUTE)
+        assert (second.attempt, second.look_back) == (2, True)
+        before = tx.deliveries(cohort.id)
+        for state in State:
+            assert not tx.finish(first, state, Receipt("9", "#9", NOW), "I am late", NOW)
+        assert tx.deliveries(cohort.id) == before
+        receipt = Receipt("1", "#1", NOW)
+        assert tx.finish(second, State.SENT, receipt, "found")
+        assert not tx.finish(second, State.UNKNOWN, None, "twice", NOW)
+        assert tx.deliveries(cohort.id) == [Logged(nudge(cohort), State.SENT, 2, receipt, "found")]
+        assert tx.next_due() is None
+        assert claim(tx, NOW + 600 * MINUTE) == []
+
+    ledger.transact_here(work)
+
+
+@pytest.mark.parametrize(("state", "look_back"), [(State.OWED, False), (State.UNKNOWN, True)])
+def test_what_is_not_settled_is_tried_again_when_it_was_said(ledger: StoredLedger, state: State, look_back: bool) \
+        -> None:
+    """The room is looked through only where an earlier attempt may have reached it."""
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        tx.owe([nudge(cohort)])
+        (lease,) = claim(tx)
+        assert tx.finish(lease, state, None, "busy", NOW + 5 * MINUTE)
+        assert tx.next_due() == NOW + 5 * MINUTE
+        assert claim(tx, NOW + 4 * MINUTE) == []
+        (again,) = claim(tx, NOW + 5 * MINUTE)
+        assert (again.attempt, again.look_back) == (2, look_back)
+
+    ledger.transact_here(work)
+
+
+@pytest.mark.parametrize("state", [State.OWED, State.UNKNOWN])
+def test_what_is_not_settled_is_never_forgotten(ledger: StoredLedger, state: State) -> None:
+    """Left without an instant for the next attempt, it comes when the lease has run out."""
+    def work(tx: Transaction) -> None:
+        tx.owe([nudge(opened(tx))])
+        (lease,) = claim(tx)
+        tx.finish(lease, state, None, "")
+        assert tx.next_due() == lease.until
+
+    ledger.transact_here(work)
+
+
+def test_what_is_withdrawn_is_what_is_owed_still(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        ada, bo = joined(tx, cohort, "Ada"), joined(tx, cohort, "Bo")
+        week_2 = replace(nudge(cohort, ada, "ada 2"), step="week-2")
+        week_3 = replace(nudge(cohort, ada, "ada 3"), step="week-3")
+        tx.owe([nudge(cohort, ada, "ada 1", NOW - MINUTE / 2), week_2, week_3, nudge(cohort, bo, "bo"), nudge(cohort)])
+        claim(tx, NOW - MINUTE / 2)
+        assert tx.withdraw(ada.id, PostKind.NUDGE, "week-2", "checked in") == 1
+        assert tx.withdraw(ada.id, PostKind.REPORT, None, "of another kind") == 0
+        assert tx.withdraw(ada.id, PostKind.NUDGE, None, "left") == 1
+        assert tx.withdraw(ada.id, PostKind.NUDGE, None, "left") == 0
+        assert {logged.delivery.key: (logged.state, logged.reason) for logged in tx.deliveries(cohort.id)} == {
+            "ada 1": (State.SENDING, ""), "ada 2": (State.WITHDRAWN, "checked in"),
+            "ada 3": (State.WITHDRAWN, "left"), "bo": (State.OWED, ""), "a": (State.OWED, "")}
+        assert [lease.delivery.key for lease in claim(tx)] == ["bo", "a"]
+
+    ledger.transact_here(work)
+
+
+def test_a_report_names_what_it_is_about(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        tx.owe([nudge(cohort, key="b", due=NOW + MINUTE), nudge(cohort, key="a"), nudge(cohort, key="c")])
+        tx.report([DeliveryKey("b"), DeliveryKey("a")], DeliveryKey("report"))
+        tx.report([], DeliveryKey("another"))
+        assert [logged.delivery.key for logged in tx.reported_in(DeliveryKey("report"))] == ["a", "b"]
+        assert tx.reported_in(DeliveryKey("another")) == []
+
+    ledger.transact_here(work)
+
+
+def test_how_far_nudges_are_owed_is_kept(ledger: StoredLedger, database: Database) -> None:
+    cohort = ledger.transact_here(opened)
+    assert ledger.transact_here(lambda tx: tx.nudges_owed(cohort.id)) == 0
+    ledger.transact_here(lambda tx: tx.set_nudges_owed(cohort.id, 3))
+    assert StoredLedger(database).transact_here(lambda tx: tx.nudges_owed(cohort.id)) == 3
+
+
+# --- all or nothing ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_transaction_that_raises_leaves_no_trace(ledger: StoredLedger) -> None:
+    cohort = await ledger.transact(opened)
+
+    def work(tx: Transaction) -> None:
+        ada = joined(tx, cohort, "Ada", 30)
+        tx.append(ada, Left(AT), RequestId("r"))
+        tx.owe([nudge(cohort, ada)])
+        tx.set_nudges_owed(cohort.id, 2)
+        raise LookupError("a bug of ours")
+
+    with pytest.raises(LookupError, match="a bug of ours"):
+        await ledger.transact(work)
+    assert await ledger.transact(lambda tx: (
+        list(tx.members(cohort.id)), tx.journals(cohort.id), list(tx.deliveries(cohort.id)), tx.nudges_owed(cohort.id),
+    )) == ([], {}, [], 0)
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_cohort_whose_opening_was_undone_never_was(ledger: StoredLedger, here: bool) -> None:
+    """Its number goes to the next one, which must not be taken for it."""
+    def work(tx: Transaction) -> None:
+        tx.cohort(opened(tx).id)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        if here:
+            ledger.transact_here(work)
+        else:
+            await ledger.transact(work)
+    other = Room("local", "", "another")
+    cohort = await ledger.transact(lambda tx: opened(tx, other))
+    assert cohort.room == other
+    assert await ledger.transact(lambda tx: tx.cohort_in(ROOM)) is None
+
+
+def test_two_processes_never_claim_the_same_delivery(ledger: StoredLedger, database: Database) -> None:
+    owed, together = 600, 3
+    others = [Database(str(database.engine.url), durable=False) for _ in range(together)]
+    cohort = ledger.transact_here(opened)
+    ledger.transact_here(lambda tx: tx.owe(nudge(cohort, key=str(index)) for index in range(owed)))
+    claimed: list[list[tuple[str, int]]] = [[] for _ in others]
+    start = threading.Barrier(together)
+
+    def work(index: int) -> None:
+        mine = StoredLedger(others[index])
+        start.wait()
+        while leases := mine.transact_here(lambda tx: claim(tx, most=2, holder=str(index))):
+            claimed[index] += [(lease.delivery.key, lease.attempt) for lease in leases]
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(together)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for other in others:
+        other.close()
+    assert sorted(one for some in claimed for one in some) == sorted((str(index), 1) for index in range(owed))
+
+
+def test_two_processes_with_one_request_write_one_entry(ledger: StoredLedger, database: Database) -> None:
+    other = Database(str(database.engine.url), durable=False)
+    member = ledger.transact_here(lambda tx: joined(tx, opened(tx), "Ada"))
+    start = threading.Barrier(2)
+    written: list[bool] = []
+
+    def work(mine: StoredLedger) -> None:
+        for number in range(30):
+            start.wait()
+            written.append(mine.transact_here(
+                lambda tx, number=number: tx.append(member, Left(AT), RequestId(str(number))) is not None))  # type: ignore[misc]
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in (ledger, StoredLedger(other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+    assert sorted(written) == [False] * 30 + [True] * 30
+    assert len(ledger.transact_here(lambda tx: tx.journal(member.id))) == 30
+
+
+# --- when the database is the reason ----------------------------------------------------------------------------------
+
+
+def path_of(database: Database) -> Path:
+    path = make_url(str(database.engine.url)).database
+    assert path is not None
+    return Path(path)
+
+
+def test_a_chat_platform_waits_three_seconds_and_the_lock_two() -> None:
+    assert store.BUSY == 2
+
+
+async def test_a_locked_database_is_told_in_time_and_loses_nothing(
+        database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BUSY", 0.2)
+    async with Database(database_url, durable=False) as database:
+        ledger = StoredLedger(database)
+        cohort = await ledger.transact(opened)
+        await ledger.transact(lambda tx: joined(tx, cohort, "Ada"))
+        other = sqlite3.connect(path_of(database), isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            begun = time.monotonic()
+            with pytest.raises(Unsaved):
+                await ledger.transact(lambda tx: joined(tx, cohort, "Bo"))
+            assert 0.2 <= time.monotonic() - begun < 2
+        finally:
+            other.close()
+        await ledger.transact(lambda tx: joined(tx, cohort, "Chidi"))
+        assert [member.name for member in await ledger.transact(lambda tx: tx.members(cohort.id))] == ["Ada", "Chidi"]
+
+
+def test_a_full_disk_undoes_the_whole_transaction(ledger: StoredLedger, database: Database) -> None:
+    member = ledger.transact_here(lambda tx: joined(tx, opened(tx), "Ada"))
+
+    def write(tx: Transaction) -> None:
+        for number in range(100):
+            tx.append(member, CheckedIn(AT, "week-1", (), None, (), "long " * 400, ""), RequestId(str(number)))
+
+    # SQLite raises this to the size that the file has already.
+    database.run_here(lambda connection: connection.execute(text("PRAGMA max_page_count = 1")))
+    with pytest.raises(Unsaved):
+        ledger.transact_here(write)
+    database.run_here(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")))
+    assert ledger.transact_here(lambda tx: tx.journal(member.id)) == ()
+    ledger.transact_here(write)
+    assert len(ledger.transact_here(lambda tx: tx.journal(member.id))) == 100
+
+
+@pytest.mark.parametrize("kind", ["no database", "a directory"])
+async def test_a_file_that_is_no_database_is_unsaved_too(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "ninety.db"
+    if kind == "no database":
+        path.write_bytes(b"Dear diary, " * 1000)
+    else:
+        path.mkdir()
+    async with Database(f"sqlite:///{path}") as database:
+        with pytest.raises(Unsaved):
+            migrate(database)
+        with pytest.raises(Unsaved):
+            await StoredLedger(database).transact(lambda tx: tx.cohorts())
+
+
+def test_a_database_that_is_not_supported_is_named_with_the_cure() -> None:
+    with pytest.raises(ValueError, match="postgresql is not supported yet: use sqlite:///path/"):
+        Database("postgresql://localhost/ninety")
+
+
+def test_the_log_never_holds_what_a_member_wrote(ledger: StoredLedger, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in good times, nor when a statement fails, nor when the failure is logged with its causes."""
+    secret = "my-secret-words"  # noqa: S105  # of a member
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.INFO, "sqlalchemy.engine"):
+        cohort = ledger.transact_here(opened)
+        ada = ledger.transact_here(lambda tx: joined(tx, cohort, secret))
+        ledger.transact_here(
+            lambda tx: tx.append(ada, CheckedIn(AT, "week-1", (), 1, (secret,), secret, secret), RequestId("r")))
+        with pytest.raises(Unsaved) as unsaved:
+            ledger.transact_here(lambda tx: joined(tx, cohort, secret))
+        with pytest.raises(Unsaved) as no_cohort:
+            ledger.transact_here(lambda tx: joined(tx, replace(cohort, id=CohortId(99)), f"{secret} too"))
+        logging.getLogger("tests").exception("Both", exc_info=unsaved.value)
+        logging.getLogger("tests").exception("Both", exc_info=no_cohort.value)
+    assert "The database did not take a transaction" in caplog.text
+    assert "INSERT INTO journal" in caplog.text, "else the engine logged nothing, and this test shows nothing"
+    assert secret not in caplog.text
