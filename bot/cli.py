@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from bot.cohort.journal import Granted, Voided
     from bot.ledger import Cohort, Room
     from bot.store.ledger import StoredLedger
     from content.model import Guide
@@ -340,6 +341,73 @@ def cohort_log(
         why = f", {entry.reason}" if entry.reason else ""
         typer.echo(f"{entry.delivery.due.astimezone(zone):%Y-%m-%d %H:%M}  {entry.state.value:9}  "
                    f"{entry.delivery.key}{sent}{why}")
+
+
+@cohort.command("member")
+def cohort_member(
+    number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],
+    user: Annotated[str, typer.Argument(help="The member's id on their platform.")],
+) -> None:
+    """A member's points with why, and the entries of their journal. What they wrote is not shown."""
+    from bot.cohort.journal import Voided
+    from bot.desk import record_of
+
+    with _Open() as ledger:
+        try:
+            record = asyncio.run(record_of(ledger, _find(ledger, number).id, user, datetime.now(UTC)))
+        except LookupError as error:
+            _fail(error.args[0], 2)
+    void = {entry.event.of for entry in record.journal if isinstance(entry.event, Voided)}
+    for entry in record.journal:
+        event = entry.event
+        told = " ".join(f"{name}={value}" for name in ("step", "first", "zone", "points", "of", "reason", "by")
+                        if (value := getattr(event, name, None)) is not None)
+        typer.echo(f"{entry.seq:6}  {event.at:%Y-%m-%d %H:%M} UTC  {type(event).__name__:9}  {told}"
+                   f"{'  (void)' if entry.seq in void else ''}")
+    for step in record.course.edition.plan.steps:
+        if lines := record.score(step.id).lines:
+            why = ", ".join(f"{line.rule.value} {line.points:+d}" for line in lines)
+            typer.echo(f"{record.score(step.id).points:6}  {step.title}: {why}")
+    typer.echo(f"{record.points:6}  points in all, streak {record.streak}, {record.rests_left} rest weeks left")
+
+
+@cohort.command("grant", context_settings={"ignore_unknown_options": True})
+def cohort_grant(
+    number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],
+    user: Annotated[str, typer.Argument(help="The member's id on their platform.")],
+    points: Annotated[int, typer.Argument(min=-1000, max=1000, help="Below 0 takes points away.")],
+    reason: Annotated[str, typer.Option(help="The member reads it.")],
+) -> None:
+    """Correct a member's points by hand. It is a new entry in their journal, and they see it in /progress."""
+    from bot.cohort.journal import Granted
+
+    now = datetime.now(UTC)
+    _correct(number, user, Granted(now, points, reason, "organiser"), now)
+
+
+@cohort.command("void")
+def cohort_void(
+    number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],
+    user: Annotated[str, typer.Argument(help="The member's id on their platform.")],
+    entry: Annotated[int, typer.Argument(help="The entry's number, as `ninety cohort member` shows it.")],
+    reason: Annotated[str, typer.Option(help="Kept with it.")],
+) -> None:
+    """Let an entry of a member's journal count no more. Nothing is deleted; voiding the voiding undoes it."""
+    from bot.cohort.journal import Seq, Voided
+
+    now = datetime.now(UTC)
+    _correct(number, user, Voided(now, Seq(entry), reason, "organiser"), now)
+
+
+def _correct(number: int, user: str, event: Granted | Voided, now: datetime) -> None:
+    from bot.desk import correct
+
+    with _Open() as ledger:
+        try:
+            record = asyncio.run(correct(ledger, _find(ledger, number).id, user, event, now))
+        except LookupError as error:
+            _fail(error.args[0], 2)
+    typer.echo(f"{user} has {record.points} points now.")
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from bot import commands
 from bot.cohort import checkin, enrolment
-from bot.cohort.journal import CheckedIn, Event, Joined, Left, Moved, Rested
+from bot.cohort.journal import CheckedIn, Event, Granted, Joined, Left, Moved, Rested, Voided
 from bot.cohort.refusals import (
     AlreadyEnrolled,
     AlreadyResting,
@@ -29,7 +30,7 @@ from bot.cohort.refusals import (
 from bot.cohort.scoring import Line as ScoreLine
 from bot.cohort.scoring import Record, State
 from bot.herald import NOWHERE, Site, board, nudge, posts, tasks
-from bot.ledger import Account, Cohort, Ledger, Member, RequestId, Room, Transaction, Unsaved
+from bot.ledger import Account, Cohort, CohortId, Ledger, Member, RequestId, Room, Transaction, Unsaved
 from bot.ledger import State as Sent
 from bot.messages import (
     Answers,
@@ -53,6 +54,7 @@ from bot.messages import (
     markdown,
     say,
     typed,
+    wall_clock,
 )
 from content.citations import strip
 from content.edition import Edition
@@ -133,6 +135,37 @@ async def open_cohort(ledger: Ledger, title: str, start: date, zone: str, editio
         return cohort
 
     return await ledger.transact(work)
+
+
+async def correct(ledger: Ledger, cohort: CohortId, user: str, event: Granted | Voided, now: datetime) -> Record:
+    """An organiser's correction: a new event in the member's journal, whose reason the member reads in /progress.
+    Returns the member's record with it. Raises LookupError when there is no such member, or no such event to void."""
+    def work(tx: Transaction) -> Record:
+        member = _member(tx, cohort, user)
+        record = Record(tx.cohort(cohort).course, tx.journal(member.id), now)
+        if isinstance(event, Voided) and event.of not in {entry.seq for entry in record.journal}:
+            raise LookupError(f"the journal of {user} has no entry {event.of}")
+        entry = tx.append(member, event, _once(record, "corrected"))
+        assert entry is not None  # noqa: S101  # nobody else writes within this transaction
+        record = replace(record, journal=(*record.journal, entry))
+        tx.change_member(replace(member, points=record.points))
+        return record
+
+    return await ledger.transact(work)
+
+
+async def record_of(ledger: Ledger, cohort: CohortId, user: str, now: datetime) -> Record:
+    """Raises LookupError when nobody of that name ever joined."""
+    return await ledger.transact(lambda tx: Record(tx.cohort(cohort).course, tx.journal(_member(tx, cohort, user).id),
+                                                   now))
+
+
+def _member(tx: Transaction, cohort: CohortId, user: str) -> Member:
+    room = tx.cohort(cohort).room
+    member = tx.enrolment(cohort, Account(room.platform, room.workspace, user))
+    if member is None:
+        raise LookupError(f"nobody with the id {user} ever joined {tx.cohort(cohort).title}")
+    return member
 
 
 class StartsTooEarly(Exception):
@@ -268,7 +301,7 @@ def _read_about_you(visit: _Visit, answers: Answers, member: Member | None) -> t
 
 
 def _join(visit: _Visit, _: str, answers: Answers) -> Message:
-    tx, cohort, course = visit.tx, visit.cohort, visit.cohort.course
+    tx, cohort = visit.tx, visit.cohort
     member = tx.enrolment(cohort.id, visit.caller.account)
     if member is not None:
         # Also of somebody who has left since: a repeated request does not bring them back.
@@ -276,8 +309,6 @@ def _join(visit: _Visit, _: str, answers: Answers) -> Message:
             return _welcome(visit, member, record)
         if member.present:
             raise AlreadyEnrolled
-    if visit.now >= course.ends:
-        raise CohortOver
     name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
     if member is None:
         seed = f"{cohort.salt}:{visit.caller.account}"
@@ -286,10 +317,20 @@ def _join(visit: _Visit, _: str, answers: Answers) -> Message:
     else:
         member = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges, present=True)
         tx.change_member(member)
-    first = course.running(visit.now) or visit.edition.plan.steps[0].id
+    first = _first_step(visit, find_zone(zone))
     record = visit.write(member, visit.record(member), Joined(visit.now, zone, first))
     _owe_nudges(visit, member, record)
     return _welcome(visit, member, record)
+
+
+def _first_step(visit: _Visit, zone: ZoneInfo) -> StepId:
+    """The step that is running, unless it is over already where the newcomer lives. Raises CohortOver."""
+    course = visit.cohort.course
+    running = course.running(visit.now)
+    for step in course.edition.plan.steps[course.number(running) - 1 if running else 0:]:
+        if visit.now < min(course.ends, course.deadline(step.id, zone)):
+            return step.id
+    raise CohortOver
 
 
 def _welcome(visit: _Visit, member: Member, record: Record) -> Message:
@@ -377,7 +418,7 @@ def _check_in_form(visit: _Visit, argument: str) -> Form:
         Paragraph("notes", form.notes.label, form.notes.hint, last.notes if last else "", longest=form.notes.longest),
         Choice("confidence", form.confidence.label, form.confidence.hint, tuple(
             Option(option, markdown(option), last is not None and option == last.confidence)
-            for option in form.confidence.options), form.confidence.required),
+            for option in form.confidence.options)),
     ), form.submit)
 
 
@@ -444,7 +485,8 @@ def _whats_next(visit: _Visit, record: Record) -> list[Text]:
     if owed:
         return [fill(visit.voice.owing, number=course.number(step.id), step=step.title,
                      deadline=visit.when(record.place.deadline(step.id), record)) for step in owed]
-    ahead = [step for step in record.place.own_steps if course.opens(step.id) > visit.now]
+    ahead = [step for step in record.place.own_steps
+             if course.opens(step.id) > visit.now and step.id not in record.rested]
     if not ahead:
         return [markdown(visit.voice.last_step_done)]
     return [fill(visit.voice.next_step, number=course.number(ahead[0].id), step=ahead[0].title,
@@ -456,10 +498,11 @@ def _rest(visit: _Visit, argument: str) -> Message:
     course = visit.cohort.course
     step_id = course.find(argument) if argument else record.place.meant("", record.settled, visit.now)
     step = course.step(step_id)
-    record.place.check(step_id, visit.now)
+    if visit.now >= course.opens(step_id):      # a holiday is known weeks ahead
+        record.place.check(step_id, visit.now)
     if step_id in record.rested:
         raise AlreadyResting(step.title)
-    if record.state(step) is not State.OPEN:
+    if record.state(step) not in (State.OPEN, State.AHEAD):
         raise NothingToRest(step.title)
     if record.rests_left == 0:
         raise NoRestLeft(visit.edition.rules.scoring.rest_steps)
@@ -481,8 +524,9 @@ def _week(visit: _Visit, argument: str) -> Message:
     if step_id is None:
         raise NotStarted(course.announced(course.edition.plan.steps[0].id))
     step = course.step(step_id)
-    deadline = visit.when(record.place.deadline(step_id), record) if record \
-        else When(course.deadline(step_id, course.zone))
+    # Whoever is no member has no deadline; the hour is the same on every member's own clock.
+    deadline: Value = visit.when(record.place.deadline(step_id), record) if record \
+        else wall_clock(course.deadline(step_id, course.zone), course.zone)
     button = visit.button(visit.voice.words.check_in, "checkin", str(course.number(step_id)), primary=True) \
         if record else visit.button(visit.voice.words.join, "cohort join", primary=True)
     done = record.versions(step_id)[-1].done if record and record.versions(step_id) else None

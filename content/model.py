@@ -337,7 +337,6 @@ class ChoiceQuestion(Model):
     label: Label
     hint: Line
     options: Annotated[tuple[Label, ...], Field(min_length=2, max_length=25)]
-    required: bool = False
 
 
 class NumberQuestion(Model):

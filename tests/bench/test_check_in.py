@@ -1,4 +1,4 @@
-"""What a check-in costs beside the bare transaction that it does, both measured in one run, one after the other in turn.
+"""What a check-in costs beside the bare transaction that it does, both measured in one run and in turn.
 
     pytest -m bench tests/bench/test_check_in.py -s
 
@@ -40,8 +40,9 @@ async def filled(url: str) -> tuple[Database, Desk]:
     migrate(database)
     ledger = StoredLedger(database)
     desk = Desk(ledger, guide.voice)
-    await open_cohort(ledger, "Bench", date(2026, 11, 23), "Europe/Berlin", Edition.of(guide, "ninety-days"), ROOM, None,
-                      "salt", MONDAY - timedelta(days=3))
+    edition = Edition.of(guide, "ninety-days")
+    await open_cohort(ledger, "Bench", date(2026, 11, 23), "Europe/Berlin", edition, ROOM, None, "salt",
+                      MONDAY - timedelta(days=3))
     for number in range(MEMBERS):
         answer = await desk.submit(caller(number), "join", "", {"name": (f"Member {number}",), "zone": ("Berlin",)},
                                    RequestId(f"join {number}"), MONDAY - timedelta(days=1))

@@ -146,3 +146,11 @@ def test_a_rehearsal_posts_everything_and_keeps_to_the_budget() -> None:
                  "half time    sent            1", "graduation   sent            1",
                  "Direct messages to one member in one week: 1 at most, 1 allowed"):
         assert line in result.stdout
+
+
+def test_points_are_corrected_with_a_reason() -> None:
+    ninety("cohort", "open", "Autumn", "--start", "2099-11-30", "--zone", "Berlin")
+    result = ninety("cohort", "grant", "1", "nobody", "5", "--reason", "a talk")
+    assert (result.exit_code, "nobody with the id nobody" in result.stderr) == (2, True)
+    assert ninety("cohort", "member", "1", "nobody").exit_code == 2
+    assert ninety("cohort", "void", "2", "nobody", "1", "--reason", "x").exit_code == 2

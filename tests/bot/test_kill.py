@@ -58,7 +58,8 @@ async def survivor(url: str, now: datetime) -> None:
 def outcome(url: str) -> tuple[Counter[str], dict[str, State]]:
     """(how often each key stands in the room, the state of every delivery that was due)"""
     database = Database(url)
-    posted = database.run_here(lambda connection: Counter(connection.execute(select(tables.local_post.c.key)).scalars()))
+    posted = database.run_here(
+        lambda connection: Counter(connection.execute(select(tables.local_post.c.key)).scalars()))
     states = database.run_here(lambda connection: {
         row.key: State(row.state) for row in connection.execute(select(tables.delivery))
         if row.state != State.OWED.value})

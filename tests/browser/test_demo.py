@@ -1,4 +1,4 @@
-"""`make demo` as its first visitor lives it: the guide, the room, a check-in, and on to graduation, in a real browser."""
+"""`make demo` as its first visitor lives it, in a real browser: the guide, the room, a check-in, on to graduation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def demo(built: Path) -> Iterator[str]:
     deadline = monotonic() + 30
     while monotonic() < deadline and process.poll() is None:
         try:
-            urlopen(address).close()  # noqa: S310  # our own
+            urlopen(address).close()
             break
         except OSError:
             sleep(0.1)

@@ -101,7 +101,7 @@ async def test_waking_it_ticks_at_once() -> None:
     clock = VirtualClock(MONDAY)
     async with Ticker(ticks, clock, at_least=AN_HOUR) as ticker:
         await ticks.count(1)
-        clock.move_to(MONDAY + AN_HOUR)
+        clock.reach(MONDAY + AN_HOUR)
         ticker.wake()
         await ticks.count(2)
     assert ticks.seen == [MONDAY, MONDAY + AN_HOUR]
