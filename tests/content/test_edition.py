@@ -73,7 +73,8 @@ def test_a_digest_forgets_what_a_cohort_does_not_run() -> None:
 
 
 def test_a_default_written_out_is_no_change() -> None:
-    assert edition(("            weight: must\n", "            weight: must\n            project: null\n")).digest == edition().digest
+    line = "            weight: must\n"
+    assert edition((line, f"{line}            project: null\n")).digest == edition().digest
 
 
 def shuffled(plain: Any, data: st.DataObject) -> Any:
