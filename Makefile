@@ -16,7 +16,7 @@ demo: $(APP) site  ## The guide at / and a cohort in the browser at /chat/, with
 	$(BIN)/ninety demo
 
 test: $(DEV)  ## The whole suite
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(DEV)  ## Lint, types, layers, the guide, the documented commands
 	$(BIN)/ruff check

@@ -27,7 +27,7 @@ def do_without(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")     # Playwright runs an event loop of its own, beside which no other test could run one
 def browser() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
