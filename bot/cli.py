@@ -440,8 +440,12 @@ class _Open:
 
         try:
             self._database = Database(Settings().database_url)
+        except ValueError as error:
+            _fail(error)
+        try:
             bring_up(self._database)
-        except (DatabaseIsNewer, ValueError) as error:
+        except DatabaseIsNewer as error:
+            self._database.close()
             _fail(error)
         return StoredLedger(self._database)
 
