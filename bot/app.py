@@ -23,6 +23,7 @@ from bot.settings import Settings
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
+from content.edition import Edition
 from content.model import Guide
 from scheduler.clock import RealClock
 from scheduler.ticker import Ticker
@@ -45,7 +46,9 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         platform = LocalPlatform(history, clock, room, people)
         herald = Herald(ledger, {"local": platform}, clock, f"{socket.gethostname()}:{os.getpid()}", site)
         await stack.enter_async_context(Ticker(herald.tick, clock))
-        yield chat(Desk(ledger, guide.voice, site), history, clock, people, room, site_dir, None, voice=guide.voice)
+        # For a room without a cohort; a cohort speaks with the voice it was opened with.
+        voice = Edition.of(guide, guide.cohort.plan).voice
+        yield chat(Desk(ledger, voice, site), history, clock, people, room, site_dir, None, voice=voice)
 
 
 def _people(tx: Transaction, room: Room, names: Sequence[str]) -> list[Person]:

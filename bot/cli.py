@@ -173,7 +173,7 @@ def rehearse(
     # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
     first = start.date() if start else date(2026, 10, 5)
     with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
-        result = asyncio.run(play(loaded, edition, first, found_zone, members, seed,
+        result = asyncio.run(play(edition, first, found_zone, members, seed,
                                   (lambda line: None) if summary else typer.echo,
                                   f"sqlite:///{folder}/rehearsal.db", progress))
     if not summary:

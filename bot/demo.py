@@ -94,8 +94,9 @@ class DemoTime:
         if ahead is None:
             return Outlook(now, self._cohort.zone, "", ended=True)
         number = self._cohort.course.number(ahead.span.id)
-        label = {PostKind.WELCOME: "Welcome", PostKind.WEEK_OPENS: f"Week {number} opens",
-                 PostKind.HALF_TIME: "Half-time", PostKind.WEEK_CLOSES: f"Week {number} closes",
+        step = f"{self._cohort.edition.plan.unit.capitalize()} {number}"
+        label = {PostKind.WELCOME: "Welcome", PostKind.WEEK_OPENS: f"{step} opens",
+                 PostKind.HALF_TIME: "Half-time", PostKind.WEEK_CLOSES: f"{step} closes",
                  PostKind.GRADUATION: "Graduation"}[PostKind(ahead.kind)]
         return Outlook(now, self._cohort.zone, label, ahead.due)
 
@@ -112,13 +113,14 @@ async def demo(guide: Guide, database_url: str, site: Path | None, seed: int) ->
         migrate(database)
         clock = VirtualClock(real, runs=True)
         ledger = StoredLedger(database)
-        desk = Desk(ledger, guide.voice, Site(""))
-        cohort = await open_cohort(ledger, "The demo cohort", monday, zone, Edition.of(guide, guide.cohort.plan), ROOM,
-                                   YOU[-1].account, secrets.token_hex(8), real)
+        edition = Edition.of(guide, guide.cohort.plan)
+        desk = Desk(ledger, edition.voice, Site(""))
+        cohort = await open_cohort(ledger, "The demo cohort", monday, zone, edition, ROOM, YOU[-1].account,
+                                   secrets.token_hex(8), real)
         history = History(database)
         people = [*YOU, *(Person(player.account.user, player.name, player.zone, simulated=True) for player in PLAYERS)]
         heard = Heard(LocalPlatform(history, clock, ROOM, people))
         herald = Herald(ledger, {"local": heard}, clock, "demo", Site(""))
         stage = Stage(desk, herald, clock, cohort, PLAYERS, seed)
         await stack.enter_async_context(Ticker(stage.tick, clock))
-        yield chat(desk, history, clock, people, ROOM, site, DemoTime(stage, heard, clock, cohort), voice=guide.voice)
+        yield chat(desk, history, clock, people, ROOM, site, DemoTime(stage, heard, clock, cohort), voice=edition.voice)

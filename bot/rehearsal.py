@@ -30,7 +30,7 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from content.edition import Edition
-from content.model import Guide, PostKind, Step, StepId
+from content.model import PostKind, Step, StepId
 from scheduler import calendar
 from scheduler.clock import VirtualClock
 
@@ -296,7 +296,7 @@ class Summary:
             yield f"{one.state.value}: {one.delivery.key}: {one.reason}"
 
 
-async def rehearse(guide: Guide, edition: Edition, start: date, zone: str, members: int, seed: int,
+async def rehearse(edition: Edition, start: date, zone: str, members: int, seed: int,
                    write: Callable[[str], None], database: str, progress: Callable[[float], None]) -> Summary:
     """Plays the plan from a week before its start to three weeks after its end, for members who join by
     themselves. `database` is the address of an empty one; `progress` hears shares of the way from 0 to 1."""
@@ -318,7 +318,7 @@ async def rehearse(guide: Guide, edition: Edition, start: date, zone: str, membe
         room = Room("local", "", "rehearsal")
         cohort = await open_cohort(ledger, "Rehearsal", start, zone, edition, room, Account("local", "", "organiser"),
                                    f"seed {seed}", opened_at)
-        desk = Desk(ledger, guide.voice)
+        desk = Desk(ledger, edition.voice)
         herald = Herald(ledger, {"local": script}, clock, "rehearsal")
         stage = Stage(desk, herald, clock, cohort, cast(members, "local"), seed, heard)
         end = cohort.course.ends + timedelta(days=21)

@@ -25,7 +25,8 @@ class Edition(Model):
     @classmethod
     def of(cls, guide: Guide, plan_id: PlanId) -> Self:
         """Raises KeyError when the guide has no such plan."""
-        return cls(plan_id=plan_id, plan=guide.plans[plan_id], rules=guide.cohort, voice=guide.voice)
+        plan = guide.plans[plan_id]
+        return cls(plan_id=plan_id, plan=plan, rules=guide.cohort, voice=_speaking_of(plan, guide.voice))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -40,6 +41,12 @@ class Edition(Model):
     def digest(self) -> str:
         """SHA-256 in hex. Values at their default are left out: a new optional key in the grammar changes no digest."""
         return hashlib.sha256(_canonical(self.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
+
+
+def _speaking_of(plan: Plan, voice: Voice) -> Voice:
+    """The voice with `{unit}` and `{Unit}` filled once and for all by what the plan calls its steps."""
+    text = voice.model_dump_json().replace("{unit}", plan.unit).replace("{Unit}", plan.unit.capitalize())
+    return Voice.model_validate_json(text)
 
 
 @dataclass(frozen=True)

@@ -515,6 +515,34 @@ _REFERENCES = {
     "plans.*.steps.*.sources.*": "sources",
     "plans.*.sources.*": "sources",
     "cohort.plan": "plans",
+    "gaps.*.source": "sources",
+    "gaps.*.rows.*.skills.*": "skills",
+    "stack.*.skills.*": "skills",
+    "stack.*.source": "sources",
+    "signals.*.project": "projects",
+    "signals.*.source": "sources",
+    "reframing.*.source": "sources",
+    "pay.market.*.source": "sources",
+    "pay.stages.*.source": "sources",
+    "search.titles_source": "sources",
+    "search.employers.*.source": "sources",
+    "search.routine.*.source": "sources",
+    "companies.*.source": "sources",
+    "ladders.*.source": "sources",
+    "hired.*.source": "sources",
+    "levels.*.project": "projects",
+    "levels.*.source": "sources",
+    "opinions.*.skill": "skills",
+    "opinions.*.source": "sources",
+    "study.*.pros.*.source": "sources",
+    "study.*.cons.*.source": "sources",
+    "interviews.formats.*.source": "sources",
+    "interviews.formats.*.questions.*.skill": "skills",
+    "interviews.formats.*.questions.*.source": "sources",
+    "interviews.walkthroughs.*.source": "sources",
+    "contradictions.*.positions.*.source": "sources",
+    "faq.*.source": "sources",
+    "coverage.*.source": "sources",
 }
 
 
@@ -561,6 +589,25 @@ def _ids_are_unique(page: _Page, plain: Plain) -> None:
         for places, noun in (("steps.*.id", "step"), ("steps.*.tasks.*.id", "task")):
             _refuse_twins(page, [((*plan, *loc), value) for loc, value in _found(_reached(plain, plan), places)],
                           f"is the id of another {noun} already", "give this one its own")
+
+
+def _questions_have_ids_of_their_own(page: _Page, plain: Plain) -> None:
+    wrong, cure = "is the id of another question already", "give this one its own"
+    _refuse_twins(page, _found(plain, "interviews.formats.*.questions.*.id"), wrong, cure)
+    _refuse_twins(page, _found(plain, "quiz.questions.*.id"), wrong, cure)
+    for loc, _ in _found(plain, "quiz.questions.*"):
+        options = [((*loc, *below), value) for below, value in _found(_reached(plain, loc), "options.*.id")]
+        _refuse_twins(page, options, "is the id of another option already", cure)
+
+
+def _answers_speak_for_tracks(page: _Page, plain: Plain) -> None:
+    tracks = _member(plain, "tracks")
+    if not isinstance(tracks, dict):
+        return
+    for loc, weights in _found(plain, "quiz.questions.*.options.*.weights"):
+        for track, _ in _entries(weights):
+            if track not in tracks:
+                page.at((*loc, track), f"{_shown(track)} is no track of this guide; {_suggested(track, tracks)}")
 
 
 def _ranks_are_unique(page: _Page, plain: Plain) -> None:
@@ -674,11 +721,15 @@ def _sentences(model: type[BaseModel], loc: Loc) -> Iterator[tuple[Loc, tuple[st
             yield (*loc, name), names
 
 
+UNITS = ("unit", "Unit")
+"""What the plan calls its steps: filled in every text when a cohort pins it, see `edition.py`."""
+
+
 def _misfilled(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """(what is wrong in the text, why and what to do) for each brace that is no placeholder of these."""
     for part in dict.fromkeys(_BRACES.findall(text)):
         name = part[1:-1]
-        if name in names:
+        if name in (*names, *UNITS):
             continue
         if part in ("{", "}"):
             yield part, f"a '{part}' stands here alone; close the placeholder as in '{{name}}', or take the brace out"
@@ -695,6 +746,8 @@ def _misfilled(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 _CHECKS: tuple[Callable[[_Page, Plain], None], ...] = (
     _references_are_known,
     _citations_are_known,
+    _questions_have_ids_of_their_own,
+    _answers_speak_for_tracks,
     _skills_build_upwards,
     _ids_are_unique,
     _ranks_are_unique,

@@ -187,6 +187,235 @@ class Project(Model):
     sources: tuple[SourceId, ...]
 
 
+# --- what the sources say beside the plan -----------------------------------------------------------------------------
+
+
+class Point(Model):
+    """Something a source says, under a title."""
+
+    title: Line
+    text: Text
+    source: SourceId
+
+
+class Claim(Model):
+    """A figure or a statement that a source makes without proof."""
+
+    text: Line
+    source: SourceId
+
+
+class GapRow(Model):
+    domain: Line
+    have: Annotated[tuple[Line, ...], Field(min_length=1)]
+    """What a software engineer brings."""
+    add: Annotated[tuple[Line, ...], Field(min_length=1)]
+    skills: tuple[SkillId, ...] = ()
+    """Where this guide treats what is to add."""
+
+
+class GapTable(Model):
+    """One source's account of what is missing, area by area."""
+
+    title: Line
+    text: Text
+    source: SourceId
+    rows: Annotated[tuple[GapRow, ...], Field(min_length=1)]
+
+
+class Layer(Model):
+    """One layer of the stack to learn, from the foundation up."""
+
+    title: Line
+    time: Line
+    """As the source gives it, or in so many words that it gives none."""
+    text: Text
+    skills: tuple[SkillId, ...]
+    source: SourceId
+
+
+class Signal(Model):
+    """What makes a portfolio believed."""
+
+    title: Line
+    text: Text
+    project: ProjectId | None = None
+    source: SourceId
+
+
+class Reframe(Model):
+    """Experience that an engineer has, in the words of the new job."""
+
+    before: Line
+    after: Line
+    text: Text
+    source: SourceId
+
+
+class Stage(Model):
+    """What the move does to pay, by where somebody stands in their career."""
+
+    stage: Line
+    effect: Line
+    source: SourceId
+
+
+class Pay(Model):
+    """What the sources claim about pay beside the bands of the tracks."""
+
+    warning: Text
+    market: tuple[Claim, ...]
+    stages: tuple[Stage, ...]
+
+
+class Search(Model):
+    """Looking for the job."""
+
+    titles: Annotated[tuple[Line, ...], Field(min_length=1)]
+    titles_source: SourceId
+    employers: tuple[Point, ...]
+    """Kinds of employers, and what each wants."""
+    routine: tuple[Point, ...]
+    """The week of somebody who searches."""
+
+
+class Company(Model):
+    title: Line
+    why: Text
+    approach: Text
+    """How to come near them."""
+    caution: Text
+    source: SourceId
+
+
+class Question(Model):
+    id: Id
+    ask: Line
+    good_answer: Text
+    skill: SkillId
+    source: SourceId | None = None
+    """None: the question is ours, and the site says so."""
+
+
+class InterviewFormat(Model):
+    title: Line
+    what: Text
+    prepare: Text
+    source: SourceId
+    questions: Annotated[tuple[Question, ...], Field(min_length=1)]
+
+
+class Walkthrough(Model):
+    """A case worked through, step by step."""
+
+    title: Line
+    situation: Text
+    steps: Annotated[tuple[ProjectStep, ...], Field(min_length=3)]
+    lesson: Text
+    source: SourceId | None = None
+
+
+class Interviews(Model):
+    intro: Text
+    formats: dict[Id, InterviewFormat]
+    walkthroughs: dict[Id, Walkthrough]
+
+
+class Ladder(Model):
+    """A career that shares the name of the job."""
+
+    title: Line
+    where: Text
+    asks_for: Text
+    measured_by: Line
+    source: SourceId
+
+
+class ProjectLevel(Model):
+    level: Line
+    title: Line
+    shows: Text
+    project: ProjectId | None = None
+    source: SourceId
+
+
+class Opinion(Model):
+    """A source's verdict on a skill."""
+
+    title: Line
+    verdict: Literal["overrated", "underrated"]
+    text: Text
+    skill: SkillId | None = None
+    source: SourceId
+
+
+class WayToStudy(Model):
+    title: Line
+    pros: Annotated[tuple[Point, ...], Field(min_length=1)]
+    cons: Annotated[tuple[Point, ...], Field(min_length=1)]
+    reading: Text
+    """Ours."""
+
+
+class Faq(Model):
+    ask: Line
+    answer: Text
+    source: SourceId | None = None
+
+
+class Position(Model):
+    says: Text
+    source: SourceId
+
+
+class Contradiction(Model):
+    """A question on which the sources disagree."""
+
+    title: Line
+    question: Line
+    positions: Annotated[tuple[Position, ...], Field(min_length=2)]
+    reading: Text
+    """How we read it, and what this guide does about it."""
+
+
+class QuizOption(Model):
+    id: Id
+    label: Line
+    because: Line
+    """Completes "This speaks for …, because …"; shown with the result."""
+    weights: dict[TrackId, Annotated[int, Field(ge=0, le=5)]]
+
+
+class QuizQuestion(Model):
+    id: Id
+    ask: Line
+    options: Annotated[tuple[QuizOption, ...], Field(min_length=2, max_length=6)]
+
+
+class Quiz(Model):
+    """Which track fits me?"""
+
+    intro: Text
+    questions: Annotated[tuple[QuizQuestion, ...], Field(min_length=3, max_length=12)]
+
+
+class Assessment(Model):
+    """Where am I? One rating per skill."""
+
+    intro: Text
+    levels: Annotated[tuple[Line, ...], Field(min_length=3, max_length=6)]
+    """Weakest first; the last but one is what the plans bring a reader to."""
+
+
+class Covered(Model):
+    """Where the site shows a system of a source; a test follows every address."""
+
+    source: SourceId
+    system: Line
+    page: Annotated[str, StringConstraints(pattern=r"^[a-z0-9/-]*(#[a-z0-9-]+)?$")]
+    """Address within the site, such as `skills/#rag`."""
+
+
 # --- plans ------------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +467,10 @@ class Plan(Model):
     hours_per_week: HoursRange
     """What every step must fit into, in proportion to its days."""
     hours_note: Text
+    unit: Annotated[str, StringConstraints(pattern=r"^[a-z]+$", max_length=12)] = "week"
+    """What its steps are called: a week, a month, a step. The voice says it with `{unit}` and `{Unit}`."""
+    self_paced: bool = False
+    """Its dates are a suggestion: the next step begins when the last one is done."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
     sources: tuple[SourceId, ...]
 
@@ -560,6 +793,28 @@ class Guide(Model):
     tracks: dict[TrackId, Track]
     skills: dict[SkillId, Skill]
     projects: dict[ProjectId, Project]
+    gaps: dict[Id, GapTable]
+    stack: dict[Id, Layer]
+    signals: dict[Id, Signal]
+    reframing: dict[Id, Reframe]
+    pay: Pay
+    search: Search
+    companies: dict[Id, Company]
+    ladders: dict[Id, Ladder]
+    hired: tuple[Point, ...]
+    """What gets hired."""
+    levels: tuple[ProjectLevel, ...]
+    """Projects by level of experience."""
+    opinions: tuple[Opinion, ...]
+    study: dict[Id, WayToStudy]
+    interviews: Interviews
+    contradictions: dict[Id, Contradiction]
+    faq: dict[Id, Faq]
+    quiz: Quiz
+    assessment: Assessment
     plans: dict[PlanId, Plan]
+    coverage: tuple[Covered, ...]
+    redirects: dict[str, str]
+    """Old address → new one, within the site, for ids that had to change after all."""
     cohort: CohortRules
     voice: Voice

@@ -92,7 +92,7 @@ class Course:
         wanted = given.strip().lower()
         if wanted in self._by_id:
             return wanted
-        number = wanted.removeprefix("week").strip()
+        number = wanted.removeprefix(self.edition.plan.unit).strip()
         if number.isascii() and number.isdecimal() and len(number) < 4 and 1 <= int(number) <= len(steps):
             return steps[int(number) - 1].id
         raise UnknownStep(given.strip()[:40], len(steps))

@@ -211,7 +211,189 @@ cohort:
       Puma, Quail, Rook, Seal, Toad]
     text: We keep what you send.
 voice:
-""" + "".join(_voice(Voice, "  "))
+""" + "".join(_voice(Voice, "  ")) + """\
+gaps:
+  wrok-gap:
+    title: What is missing
+    text: Less than one fears [@wrok].
+    source: wrok
+    rows:
+      - domain: Languages
+        have: [Python]
+        add: [Typing, Tests of models]
+        skills: [python]
+      - domain: Search
+        have: [Indexes]
+        add: [Embeddings]
+stack:
+  foundation:
+    title: The foundation
+    time: 2 weeks
+    text: Everything stands on it.
+    skills: [python]
+    source: wrok
+  retrieval-layer:
+    title: Retrieval
+    time: The source gives none
+    text: Find before you write.
+    skills: [vector-search]
+    source: wrok
+signals:
+  live-demo:
+    title: It runs
+    text: Somebody can try it.
+    project: assistant
+    source: wrok
+  numbers:
+    title: It is counted
+    text: With a baseline.
+    source: wrok
+reframing:
+  on-call:
+    before: I was on call
+    after: I kept a system honest
+    text: Say what broke.
+    source: wrok
+pay:
+  warning: Nobody checked these figures.
+  market:
+    - text: Demand doubled.
+      source: wrok
+  stages:
+    - stage: Junior
+      effect: Little
+      source: wrok
+search:
+  titles: [AI engineer, Applied scientist]
+  titles_source: wrok
+  employers:
+    - title: Start-ups
+      text: They want speed.
+      source: wrok
+  routine:
+    - title: Mondays
+      text: Write to five people.
+      source: wrok
+companies:
+  acme:
+    title: Acme
+    why: They ship.
+    approach: Fix a bug of theirs.
+    caution: They are few.
+    source: wrok
+ladders:
+  researcher:
+    title: The researcher
+    where: In laboratories.
+    asks_for: A doctorate.
+    measured_by: Papers
+    source: wrok
+hired:
+  - title: Work that runs
+    text: More than a certificate.
+    source: wrok
+levels:
+  - level: Junior
+    title: A small search
+    shows: That you finish.
+    project: assistant
+    source: wrok
+  - level: Senior
+    title: A system
+    shows: That you choose.
+    source: wrok
+opinions:
+  - title: Prompt collections
+    verdict: overrated
+    text: They age.
+    source: wrok
+  - title: Evaluation
+    verdict: underrated
+    text: It decides.
+    skill: vector-search
+    source: wrok
+study:
+  alone:
+    title: Alone
+    pros:
+      - {title: Cheap, text: It costs hours., source: wrok}
+    cons:
+      - {title: Lonely, text: Nobody asks., source: wrok}
+    reading: Join a cohort.
+interviews:
+  intro: They differ.
+  formats:
+    system-talk:
+      title: System design
+      what: A whiteboard.
+      prepare: Draw one a day.
+      source: wrok
+      questions:
+        - id: design-search
+          ask: How would you search a million pages?
+          good_answer: It begins with who asks.
+          skill: vector-search
+          source: wrok
+        - id: typed-python
+          ask: Why types?
+          good_answer: They find slips.
+          skill: python
+  walkthroughs:
+    slow-answers:
+      title: The answers are slow
+      situation: Ten seconds each.
+      steps:
+        - {title: Measure, text: Where the time goes.}
+        - {title: Cache, text: What repeats.}
+        - {title: Tell, text: What remains.}
+      lesson: Measure first.
+contradictions:
+  how-long:
+    title: How long it takes
+    question: Months or years?
+    positions:
+      - says: Three months.
+        source: wrok
+      - says: Two years.
+        source: wrok
+    reading: It depends on where one starts.
+faq:
+  degree:
+    ask: Do I need a degree?
+    answer: No [@wrok].
+    source: wrok
+  age:
+    ask: Am I too old?
+    answer: No.
+quiz:
+  intro: Three questions.
+  questions:
+    - id: liking
+      ask: What do you like?
+      options:
+        - {id: people, label: People, because: people use products, weights: {products: 3}}
+        - {id: machines, label: Machines, because: machines are quiet, weights: {products: 0}}
+    - id: past
+      ask: What did you do?
+      options:
+        - {id: web, label: The web, because: it is near, weights: {products: 2}}
+        - {id: chips, label: Chips, because: it is far, weights: {products: 1}}
+    - id: time
+      ask: How much time is there?
+      options:
+        - {id: little, label: Little, because: it is short, weights: {products: 1}}
+        - {id: much, label: Much, because: it is long, weights: {products: 1}}
+assessment:
+  intro: Be honest.
+  levels: [Never heard of it, Read of it, Did it, Could teach it]
+coverage:
+  - {source: wrok, system: The gap table, page: "gaps/#wrok-gap"}
+  - {source: wrok, system: The stack, page: "stack/#foundation"}
+  - {source: wrok, system: Figures, page: "pay/#market"}
+redirects:
+  faq/diploma/: "faq/#degree"
+  skills/#snakes: "skills/#python"
+"""
 """The least that is a guide: one of everything, two steps, every sentence of the voice."""
 
 

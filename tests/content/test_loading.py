@@ -301,7 +301,24 @@ def test_no_reference_in_the_grammar_goes_unchecked() -> None:
                 yield from ((here, section) for word, section in sections.items() if word in written)
             assert field is not None
 
-    assert dict(places(Guide, "")) == loading._REFERENCES
+    found = dict(places(Guide, ""))
+    assert found.pop("quiz.questions.*.options.*.weights.*") == "tracks"     # keys, not values: a check of their own
+    assert found == loading._REFERENCES
+
+
+def test_an_answer_that_speaks_for_no_track_is_refused() -> None:
+    text = edited(("weights: {products: 3}", "weights: {product: 3}"))
+    line = place(text, "product: 3").split(":")[0]
+    (told,) = problems(text)
+    assert told.startswith(f"guide.yaml:{line}:")
+    assert told.endswith("quiz.questions[0].options[0].weights.product: 'product' is no track of this guide; "
+                         "did you mean 'products'?")
+
+
+def test_two_questions_have_two_ids() -> None:
+    text = edited(("- id: past", "- id: liking"), ("{id: chips,", "{id: web,"))
+    assert [problem.split(": ", 2)[1] for problem in problems(text)] == [
+        "quiz.questions[1].id", "quiz.questions[1].options[1].id"]
 
 
 @settings(deadline=None, max_examples=150)
