@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from content.loading import GuideError, default_path, load
+from docs.calendar_files import calendars
 from docs.pages import pages, write
+from docs.takeaway import files
 
 
 def main() -> int:
@@ -16,8 +18,9 @@ def main() -> int:
     parser.add_argument("directory", type=Path, help="made if it is not there")
     directory: Path = parser.parse_args().directory
     try:
-        made = pages(load(Path(os.environ.get("NINETY_GUIDE") or default_path())))
-        write(made, directory)
+        guide = load(Path(os.environ.get("NINETY_GUIDE") or default_path()))
+        made = pages(guide)
+        write(made, directory, files(guide, made) | dict(calendars(guide)))
     except (GuideError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ that names the lines, so that a slip while writing does not take the preview awa
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -13,19 +14,24 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import yaml
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config import config_options
 from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
-from mkdocs.plugins import BasePlugin, get_plugin_logger
+from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page as MkDocsPage
+from watchdog.observers.polling import PollingObserver
 
 from content.loading import GuideError, load
 from content.model import Guide
+from docs.calendar_files import calendars
 from docs.pages import HAND_WRITTEN, TEMPLATES, Page, hand_written, nav, pages
+from docs.pictures import keeping
+from docs.preview import Preview
+from docs.takeaway import files as taken_away
 
 log = get_plugin_logger("ninety")
 
@@ -44,13 +50,18 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
     def __init__(self) -> None:
         self.serving = False
         self.pages: tuple[Page, ...] = ()
+        self.files: dict[str, str] = {}
         self.lines: dict[tuple[str | int, ...], int] = {}
         self.repository: str | None = None
         self.problems: tuple[str, ...] = ()
+        self.preview = Preview()
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
         # MkDocs keeps a plugin between rebuilds only when it has this method.
         self.serving = command == "serve"
+        if self.serving and dirty:
+            # It warns of wrong menus, which is what docs/preview.py is for.
+            logging.getLogger("mkdocs.commands.build").addFilter(lambda record: "'dirty'" not in str(record.msg))
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Raises PluginError with every problem of the guide, unless the site is being served."""
@@ -59,7 +70,7 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
         # Compiling the templates takes three times as long as filling them.
         compiled = root / ".cache/ninety-templates"
         compiled.mkdir(parents=True, exist_ok=True)
-        TEMPLATES.bytecode_cache = FileSystemBytecodeCache(str(compiled))
+        TEMPLATES.bytecode_cache = self.compiled = FileSystemBytecodeCache(str(compiled))
         try:
             guide = load(self.path)
         except GuideError as error:
@@ -68,7 +79,7 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
             self.problems = tuple(map(str, error.problems))
             log.error("The guide is broken, the last good site stays up.\n%s", error)
         else:
-            self._keep(guide)
+            self._keep(guide, root, config.site_url or "")
         everything = (*(self.pages or (self._problem_page(),)), *hand_written(Path(config.docs_dir)))
         config.nav = nav(replace(page, title=escape(page.title), place=tuple(map(escape, page.place)))
                          for page in everything)
@@ -77,10 +88,13 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
         config.edit_uri = self._edit_uri()
         return config
 
-    def _keep(self, guide: Guide) -> None:
-        self.pages = pages(guide)
+    def _keep(self, guide: Guide, root: Path, site: str) -> None:
+        self.pages = pages(guide, keeping(root / ".cache/ninety-pictures"))
+        self.files = taken_away(guide, self.pages, site and f"{site.rstrip('/')}/") | dict(calendars(guide))
         self.repository = guide.about.repository
-        self.lines = _lines(self.path.read_text(encoding="utf-8")) if self.repository else {}
+        # Not in a preview: a line put in would change the edit link of every page below it.
+        wanted = self.repository and not self.serving
+        self.lines = _lines(self.path.read_text(encoding="utf-8")) if wanted else {}
         self.problems = ()
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
@@ -88,10 +102,34 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
             if file := files.get_file_from_path(path):
                 file.edit_uri = f"docs/{path}"
         for page in self.pages or (self._problem_page(),):
-            file = File.generated(config, page.path, content=page.markdown, inclusion=InclusionLevel.INCLUDED)
+            inclusion = InclusionLevel.INCLUDED if page.listed else InclusionLevel.NOT_IN_NAV
+            file = File.generated(config, page.path, content=page.markdown, inclusion=inclusion)
             file.edit_uri = self._edit_path(page, Path(config.config_file_path).parent)
             files.append(file)
-        return files
+        for path, text in self.files.items():
+            # As bytes, because a calendar ends its lines with CR LF.
+            files.append(File.generated(config, path, content=text.encode(), inclusion=InclusionLevel.INCLUDED))
+        return self.preview.files(files, config) if self.serving else files
+
+    def on_pre_page(self, page: MkDocsPage, /, *, config: MkDocsConfig, files: Files) -> MkDocsPage:
+        if self.serving:
+            self.preview.reads(page)
+        return page
+
+    def on_env(self, env: Environment, /, *, config: MkDocsConfig, files: Files) -> Environment:
+        env.bytecode_cache = self.compiled
+        if self.serving:
+            self.preview.surround(config)
+        return env
+
+    @event_priority(50)     # before the search writes its index
+    def on_post_build(self, *, config: MkDocsConfig) -> None:
+        if self.serving:
+            self.preview.finish(config)
+
+    def on_post_template(self, output: str, /, *, template_name: str, config: MkDocsConfig) -> str:
+        # Without the site's own address a site map would be a list of nothing; what is empty is not written.
+        return "" if template_name == "sitemap.xml" and not config.site_url else output
 
     def on_page_markdown(self, markdown: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         # Material puts these into its HTML as they are; in front matter they are plain words.
@@ -99,7 +137,14 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
             page.meta[name] = escape(str(page.meta[name]))
         return markdown
 
+    @event_priority(100)    # before others add what they watch
     def on_serve(self, server: LiveReloadServer, *, config: MkDocsConfig, builder: object) -> LiveReloadServer:
+        for path in (config.docs_dir, config.config_file_path):
+            server.unwatch(path)
+        # MkDocs looks twice a second, and then waits until nothing has changed for a tenth.
+        server.observer, server.build_delay = PollingObserver(timeout=0.1), 0.05
+        for path in (config.docs_dir, config.config_file_path):
+            server.watch(path)
         # The folder and not the file: an editor that saves by renaming leaves a watched file behind for ever.
         server.watch(str(self.path.parent), recursive=False)
         return server

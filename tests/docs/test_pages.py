@@ -19,7 +19,9 @@ from markdown_it import MarkdownIt
 from content.loading import default_path, load, parse
 from content.model import Guide
 from docs import pages as ours
+from docs.calendar_files import calendars
 from docs.pages import Page, hand_written, nav, pages, weeks, write
+from docs.takeaway import files
 from tests.content.build import SMALL, edited
 
 EXTENSIONS = ["attr_list", "md_in_html", "tables", "toc", "fenced_code", "sane_lists"]
@@ -102,10 +104,76 @@ def test_every_part_of_the_guide_has_its_place(guide: Guide, made: tuple[Page, .
     assert guide.sources.keys() <= anchors["sources/index.md"]
 
 
-def test_every_link_leads_somewhere(made: tuple[Page, ...]) -> None:
-    """Between all pages, hand-written ones too, to the anchor."""
+def test_every_section_has_its_page(guide: Guide, made: tuple[Page, ...]) -> None:
+    """At the address that readers were given, each of its items with its id as anchor."""
+    anchors = {page.address: ids(page) for page in made}
+    interviews = guide.interviews
+    questions = {question.id for format in interviews.formats.values() for question in format.questions}
+    expected = {
+        "gaps/": guide.gaps.keys(), "stack/": guide.stack.keys(), "ladders/": guide.ladders.keys(),
+        "study/": guide.study.keys(), "companies/": guide.companies.keys(), "faq/": guide.faq.keys(),
+        "contradictions/": guide.contradictions.keys(), "portfolio/": guide.signals.keys() | {"levels"},
+        "pay/": {"by-role-and-level", "by-career-stage", "market"},
+        "job-search/": {"titles", "employers", "routine", "reframing", *guide.reframing},
+        "interviews/": questions | interviews.formats.keys(),
+        "which-track/": {question.id for question in guide.quiz.questions},
+        "where-am-i/": {f"skill-{skill}" for skill in guide.skills},
+        "hired/": set(), "opinions/": set(), "my-plan/": set(), "coverage/": {row.source for row in guide.coverage},
+        **{f"interviews/{walkthrough}/": set() for walkthrough in interviews.walkthroughs},
+        **{f"plans/{plan}/print/": {step.id for step in guide.plans[plan].steps} for plan in guide.plans},
+    }
+    assert {place: wanted - anchors[place] for place, wanted in expected.items() if wanted - anchors[place]} == {}
+
+
+def test_every_address_of_the_coverage_is_there(guide: Guide, made: tuple[Page, ...]) -> None:
+    """A system that we say we show is shown: the page and the place on it."""
+    anchors = {page.address: ids(page) | {""} for page in (*made, *hand_written())}
+    dead = [row.page for row in guide.coverage
+            if row.page.partition("#")[2] not in anchors.get(row.page.partition("#")[0], set())]
+    assert dead == []
+
+
+def test_what_is_ours_is_said_to_be_ours() -> None:
+    """A question without a source is marked, one with a source names it."""
+    page = next(page for page in pages(parse(SMALL)) if page.path == "interviews/index.md")
+    ours, theirs = page.markdown.split("{ #typed-python }")[1], page.markdown.split("{ #design-search }")[1]
+    assert "Ours" in ours.split("</div>")[0]
+    assert "Asked by [Wrok]" in theirs.split("</div>")[0]
+
+
+def test_a_mark_stands_once_behind_what_a_source_says() -> None:
+    """Not twice when the author has set it, and not inside a list or a block of code."""
+    def stack(text: str) -> str:
+        guide = parse(SMALL)
+        layer = guide.stack["foundation"].model_copy(update={"text": text})
+        made = pages(guide.model_copy(update={"stack": {"foundation": layer}}))
+        return next(page.markdown for page in made if page.path == "stack/index.md")
+
+    assert stack("So [@wrok].").count('class="cite"') == 1
+    assert 'So.<sup class="cite">' in stack("So.")
+    assert "```\n\n<sup" in stack("```\nx\n```")
+
+
+def test_every_task_tells_the_modules_what_it_is(guide: Guide, made: tuple[Page, ...]) -> None:
+    """On its step's page and on paper, by an id that stays."""
+    of = {page.path: Elements(html(page)).found for page in made if page.path.startswith("plans/")}
+    for plan_id, plan in guide.plans.items():
+        printed = [attrs["data-task"] for _, attrs in of[f"plans/{plan_id}/print.md"] if "data-task" in attrs]
+        assert printed == [f"{plan_id}/{task.id}" for step in plan.steps for task in step.tasks]
+        for offset, step in plan.offsets():
+            found = of[f"plans/{plan_id}/{step.id}.md"]
+            assert [(attrs["data-task"], attrs["data-hours"], attrs["data-weight"], attrs["data-skill"])
+                    for _, attrs in found if "data-task" in attrs] == [
+                (f"{plan_id}/{task.id}", f"{task.hours:g}", task.weight, task.skill) for task in step.tasks]
+            place = next(attrs for _, attrs in found if attrs.get("data-ninety") == "step")
+            assert (place["data-plan"], place["data-step"], place["data-first-day"], place["data-days"]) == (
+                plan_id, step.id, str(offset + 1), str(step.days))
+
+
+def test_every_link_leads_somewhere(guide: Guide, made: tuple[Page, ...]) -> None:
+    """Between all pages, hand-written ones too, to the anchor; and to the files beside them."""
     everything = (*made, *hand_written())
-    anchors = {page.path: ids(page) for page in everything}
+    anchors = {page.path: ids(page) for page in everything} | {path: set() for path, _ in calendars(guide)}
     dead = [(page.path, path, anchor) for page in everything for path, anchor in links(page)
             if path not in anchors or (anchor and anchor not in anchors[path])]
     assert dead == []
@@ -175,15 +243,18 @@ def test_the_nav_holds_every_page_once(made: tuple[Page, ...]) -> None:
                 yield from (path for value in item.values() if isinstance(value, list) for path in paths(value))
 
     everything = [page.path for page in (*made, *hand_written())]
-    assert sorted(paths(nav((*made, *hand_written())))) == sorted(everything)
+    listed = [page.path for page in (*made, *hand_written()) if page.listed]
+    assert sorted(paths(nav((*made, *hand_written())))) == sorted(listed)
     assert len(everything) == len(set(everything))
 
 
 def test_the_nav_nests_sections_and_leaves_their_index_untitled() -> None:
-    """MkDocs makes an untitled index the section's own page."""
+    """MkDocs makes an untitled index the section's own page; an index with another name is a page like others."""
     tree = nav([Page("index.md", "Home", ""), Page("p/index.md", "Plans", "", ("Plans",)),
-                Page("p/a/index.md", "A", "", ("Plans", "A")), Page("p/a/x.md", "X", "", ("Plans", "A"))])
-    assert tree == [{"Home": "index.md"}, {"Plans": ["p/index.md", {"A": ["p/a/index.md", {"X": "p/a/x.md"}]}]}]
+                Page("p/a/index.md", "A", "", ("Plans", "A")), Page("p/a/x.md", "X", "", ("Plans", "A")),
+                Page("p/a/print.md", "P", "", ("Plans", "A"), listed=False), Page("q/index.md", "Q", "", ("Plans",))])
+    assert tree == [{"Home": "index.md"},
+                    {"Plans": ["p/index.md", {"A": ["p/a/index.md", {"X": "p/a/x.md"}]}, {"Q": "q/index.md"}]}]
 
 
 def test_weeks_are_counted_from_day_one(guide: Guide) -> None:
@@ -214,7 +285,7 @@ def test_other_readers_of_markdown_find_every_link(made: tuple[Page, ...]) -> No
 
 def test_written_pages_build_without_us(guide: Guide, made: tuple[Page, ...], tmp_path: Path) -> None:
     """MkDocs with its own theme and no plugin finds nothing to complain about."""
-    write(made, tmp_path / "out")
+    write(made, tmp_path / "out", files(guide, made) | dict(calendars(guide)))
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-t", "mkdocs",
                "-f", str(tmp_path / "out/mkdocs.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command
