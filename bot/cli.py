@@ -52,8 +52,11 @@ def _guide(path: Path | None) -> Guide:
 
 
 @app.command()
-def check(file: Annotated[Path | None, typer.Argument(help="A guide.yaml; this checkout's if left out.")] = None) \
-        -> None:
+def check(
+    file: Annotated[Path | None, typer.Argument(help="A guide.yaml; this checkout's if left out.")] = None,
+    links: Annotated[bool, typer.Option("--links", help="Also ask every address elsewhere whether it still answers. "
+                                                        "Needs a network; without one it says so.")] = False,
+) -> None:
     """Check the guide: every problem with its line, and what to do about it. Exit code 1 when there is one."""
     from content.loading import GuideError, default_path, load
 
@@ -67,6 +70,29 @@ def check(file: Annotated[Path | None, typer.Argument(help="A guide.yaml; this c
     plans = ", ".join(f"{name} ({plan.days} days, {len(plan.steps)} steps)" for name, plan in guide.plans.items())
     typer.echo(f"{path.name} is sound: {plans}; {len(guide.skills)} skills, {len(guide.projects)} projects, "
                f"{len(guide.tracks)} tracks, {len(guide.sources)} sources.")
+    if links:
+        raise typer.Exit(asyncio.run(_check_links(path.name, path.read_text(encoding="utf-8"))))
+
+
+async def _check_links(name: str, text: str) -> int:
+    """0 when all answer or there is no network, which is no fault of the guide; 1 when an address is dead."""
+    from content.links import Offline, answers
+    from content.links import links as find
+
+    found = list(find(text))
+    dead = []
+    try:
+        async for answer in answers(found):
+            if answer.wrong:
+                dead.append(answer)
+    except Offline:
+        typer.echo(f"none of {len(found)} addresses could be reached: is there a network? Nothing was checked.",
+                   err=True)
+        return 0
+    for answer in sorted(dead, key=lambda answer: answer.link.line):
+        typer.echo(f"{name}:{answer.link.line}: {answer.link.address} {answer.wrong}")
+    typer.echo(f"{len(found) - len(dead)} of {len(found)} addresses answer.")
+    return 1 if dead else 0
 
 
 @app.command()
@@ -101,7 +127,8 @@ def site_build(into: Annotated[Path, typer.Option("--into", help="The folder of 
 @site.command("serve")
 def site_serve(port: Annotated[int, typer.Option(min=1, max=65535)] = 8000) -> None:
     """Serve the site and show every saved edit; a broken guide shows a banner over the last good site."""
-    raise typer.Exit(_mkdocs("serve", "--livereload", "--dev-addr", f"127.0.0.1:{port}"))
+    # Dirty, as MkDocs calls it, writes only what changed; docs/preview.py sees to it that this is all that changed.
+    raise typer.Exit(_mkdocs("serve", "--livereload", "--dirty", "--dev-addr", f"127.0.0.1:{port}"))
 
 
 def _mkdocs(*arguments: str) -> int:

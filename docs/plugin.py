@@ -27,8 +27,9 @@ from watchdog.observers.polling import PollingObserver
 
 from content.loading import GuideError, load
 from content.model import Guide
+from docs import cards
 from docs.calendar_files import calendars
-from docs.pages import HAND_WRITTEN, TEMPLATES, Page, hand_written, nav, pages
+from docs.pages import HAND_WRITTEN, TEMPLATES, Page, hand_written, nav, pages, plain
 from docs.pictures import keeping
 from docs.preview import Preview
 from docs.takeaway import files as taken_away
@@ -52,6 +53,8 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
         self.pages: tuple[Page, ...] = ()
         self.files: dict[str, str] = {}
         self.lines: dict[tuple[str | int, ...], int] = {}
+        self.title = ""
+        self.cards: dict[str, cards.Card] = {}
         self.repository: str | None = None
         self.problems: tuple[str, ...] = ()
         self.preview = Preview()
@@ -83,6 +86,9 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
         everything = (*(self.pages or (self._problem_page(),)), *hand_written(Path(config.docs_dir)))
         config.nav = nav(replace(page, title=escape(page.title), place=tuple(map(escape, page.place)))
                          for page in everything)
+        # While serving MkDocs has an address of its own here, which nobody shares.
+        shared = config.site_url and not self.serving
+        self.cards = config.extra["cards"] = cards.cards(everything, self.title) if shared else {}
         config.extra["problems"] = self.problems
         config.extra["repository"] = self.repository
         config.edit_uri = self._edit_uri()
@@ -91,7 +97,7 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
     def _keep(self, guide: Guide, root: Path, site: str) -> None:
         self.pages = pages(guide, keeping(root / ".cache/ninety-pictures"))
         self.files = taken_away(guide, self.pages, site and f"{site.rstrip('/')}/") | dict(calendars(guide))
-        self.repository = guide.about.repository
+        self.repository, self.title = guide.about.repository, plain(guide.about.title)
         # Not in a preview: a line put in would change the edit link of every page below it.
         wanted = self.repository and not self.serving
         self.lines = _lines(self.path.read_text(encoding="utf-8")) if wanted else {}
@@ -109,6 +115,10 @@ class NinetyPlugin(BasePlugin[NinetyConfig]):  # type: ignore[no-untyped-call]  
         for path, text in self.files.items():
             # As bytes, because a calendar ends its lines with CR LF.
             files.append(File.generated(config, path, content=text.encode(), inclusion=InclusionLevel.INCLUDED))
+        draw = cards.keeping(Path(config.config_file_path).parent / ".cache/ninety-cards")
+        for card in self.cards.values():
+            files.append(File.generated(config, card.path, content=draw(card.title, card.section),
+                                        inclusion=InclusionLevel.INCLUDED))
         return self.preview.files(files, config) if self.serving else files
 
     def on_pre_page(self, page: MkDocsPage, /, *, config: MkDocsConfig, files: Files) -> MkDocsPage:

@@ -16,7 +16,10 @@ from docs.pages import DOMAINS, GRADES, Page, address, plain, step_path, weeks
 
 def files(guide: Guide, pages: Iterable[Page], site: str = "") -> dict[str, str]:
     """Path → text. `site` is where the site will be, ending in a slash; without it addresses are relative."""
-    values = {"data/plans.json": _plans(guide), "data/quiz.json": _quiz(guide), "data/skills.json": _skills(guide)}
+    plans = _plans(guide)
+    # A page of one plan asks for that plan alone: all five are a fifth of what a first view may weigh.
+    values = {"data/plans.json": plans, **{f"data/plan-{plan}.json": plans[plan] for plan in plans},
+              "data/quiz.json": _quiz(guide), "data/skills.json": _skills(guide)}
     return {
         "guide.json": guide.model_dump_json(),
         **{path: json.dumps(value, ensure_ascii=False, separators=(",", ":")) for path, value in values.items()},

@@ -103,7 +103,7 @@ export const standing = (planId, plan) => el("div", {class: "bars"}, progress("T
   phases(plan).length > 1 && phases(plan).map(([phase, steps]) => progress(phase, planId, steps)));
 
 export async function mountPlan(host) {
-  const planId = host.dataset.plan, plan = (await data("plans"))[planId];
+  const planId = host.dataset.plan, plan = await data(`plan-${planId}`);
   const bars = el("div");
   host.append(el("section", {class: "personal", "aria-label": "Your dates and progress"}, notice(),
                  el("h2", {id: "your-dates"}, "Your dates"), dates(planId, plan), bars));
@@ -137,7 +137,7 @@ export async function mountStep(host) {
     out.replaceChildren(bar("Your tasks", ticked, tasks.length, ticked === tasks.length ? "all done" : `${ticked} of ${tasks.length} done`),
       el("p", {class: "fine"}, left === 0 ? "Nothing left here." : done(planId, must) === must.length ? `The must tasks are done; ${left} h would stretch you further.` : `About ${left} h left.`));
   });
-  const plan = (await data("plans"))[planId], index = plan.steps.findIndex(step => step.id === stepId);
+  const plan = await data(`plan-${planId}`), index = plan.steps.findIndex(step => step.id === stepId);
   watch(host, () => {
     const dates = mine(planId, plan)?.steps[index], now = today();
     const place = dates && (now < dates.first ? "" : now > dates.last ? ", over" : ", now");
@@ -147,7 +147,7 @@ export async function mountStep(host) {
 }
 
 export async function mountRuler(ruler) {
-  const planId = ruler.dataset.plan, plan = (await data("plans"))[planId];
+  const planId = ruler.dataset.plan, plan = await data(`plan-${planId}`);
   [...ruler.querySelectorAll("a, strong")].forEach((mark, index) => {
     const {tasks} = plan.steps[index], said = hidden("");
     mark.append(said);
@@ -160,9 +160,11 @@ export async function mountRuler(ruler) {
 }
 
 export async function mountHome(host) {
-  const plans = Object.entries(await data("plans"));
-  watch(host, () => {
-    const begun = plans.filter(([id, plan]) => isBegun(id, plan));
+  watch(host, async () => {
+    // Nothing is fetched for a reader who has begun nothing. A plan may be gone from the guide since.
+    const ids = [...new Set([...Object.keys(state.plans), ...Object.keys(state.done).map(key => key.split("/")[0])])];
+    const plans = await Promise.all(ids.map(id => data(`plan-${id}`).then(plan => [id, plan], () => null)));
+    const begun = plans.filter(each => each && isBegun(...each));
     host.replaceChildren(...begun.map(([id, plan]) => el("section", {class: "personal", "aria-label": "Where you are"}, progress(link(plan.url, plan.title), id, plan.steps), lead(id, plan))));
   });
 }
