@@ -57,11 +57,12 @@ def card(title: str, section: str) -> bytes:
         warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from")
         canvas.restore_region(background)
         if section := _clean(section):
-            _write(canvas, _fitted(section, (26,), 30, "normal")[1][0], _TOP + 30, 26, "accent", "normal")
+            line = _fitted(section, (26,), 30, "normal")[1][0]
+            _write(canvas, line, _TOP + 30, 26, "accent", "normal", _leftwards(section))
         if title := _clean(title):
             size, lines = _fitted(title, SIZES, _TOP - _FOOT - 60, "bold")
             for number, line in enumerate(lines):
-                _write(canvas, line, _TOP - 14 - size - number * size * 1.2, size, "ink", "bold")
+                _write(canvas, line, _TOP - 14 - size - number * size * 1.2, size, "ink", "bold", _leftwards(title))
         return _png(canvas)
 
 
@@ -123,15 +124,20 @@ def _identity() -> Any:
     return IdentityTransform()
 
 
-def _write(canvas: Canvas, words: str, y: float, size: float, colour: str, weight: str) -> None:
+def _write(canvas: Canvas, words: str, y: float, size: float, colour: str, weight: str,
+           leftwards: bool = False) -> None:
     from matplotlib.text import Text
 
-    rightwards = next((kind == "L" for sign in words if (kind := unicodedata.bidirectional(sign)) in {"L", "R", "AL"}),
-                      True)
-    text = Text(_LEFT if rightwards else _RIGHT, y, words, color=_colours()[colour], family="DejaVu Sans",
-                size=size, weight=weight, ha="left" if rightwards else "right", va="baseline", parse_math=False)
+    text = Text(_RIGHT if leftwards else _LEFT, y, words, color=_colours()[colour], family="DejaVu Sans",
+                size=size, weight=weight, ha="right" if leftwards else "left", va="baseline", parse_math=False)
     text.set_figure(canvas.figure)
     text.draw(canvas.get_renderer())
+
+
+def _leftwards(words: str) -> bool:
+    """Whether the first letter that has a direction runs to the left, as Unicode's rule P2 says."""
+    kinds = map(unicodedata.bidirectional, words)
+    return next((kind != "L" for kind in kinds if kind in {"L", "R", "AL"}), False)
 
 
 def _fitted(words: str, sizes: tuple[int, ...], height: float, weight: str) -> tuple[int, list[str]]:

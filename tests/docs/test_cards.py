@@ -45,13 +45,15 @@ def picture(png: bytes) -> Image.Image:
 
 
 def words(title: str, section: str = "") -> tuple[int, int, int, int] | None:
-    """The box (left, top, right, bottom) of all that differs from a card without words."""
-    return ImageChops.difference(picture(card(title, section)), picture(card("", ""))).getbbox()
+    """The box (left, top, right, bottom) of what clearly differs from a card without words."""
+    # Words change the few shades that the file has, and so the arc by a little.
+    change = ImageChops.difference(picture(card(title, section)), picture(card("", ""))).convert("L")
+    return change.point([255 * (shade > 60) for shade in range(256)]).getbbox()
 
 
 @pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
 def test_every_title_fits(title: str) -> None:
-    """Beside the arc, between the section and our name; a sign that no face has is no warning, which is an error here."""
+    """Beside the arc, between the section and our name. A sign that no face has makes no warning, which would fail this."""
     png = card(title, "Plans")
     assert png.startswith(b"\x89PNG") and picture(png).size == (1200, 630)
     box = words(title)
@@ -74,9 +76,12 @@ def test_a_card_is_the_same_whatever_was_drawn_before() -> None:
 
 
 def test_words_that_run_to_the_left_begin_at_the_right() -> None:
-    latin, hebrew = words("Guide"), words("מדריך")
-    assert latin and hebrew
-    assert latin[0] < 100 and hebrew[2] > 750 and hebrew[0] > 300
+    """The whole title, even where a line of it is in Latin letters."""
+    latin, hebrew, mixed = words("Guide"), words("מדריך"), words("מדריך engineering")
+    assert latin and hebrew and mixed
+    assert latin[0] < 100
+    assert hebrew[2] > 750 and hebrew[0] > 300
+    assert mixed[2] > 750 and mixed[0] > 200
 
 
 def test_a_card_is_drawn_once(tmp_path: Path) -> None:
@@ -128,7 +133,8 @@ def test_every_page_names_its_card_by_the_whole_address(tmp_path: Path) -> None:
     """With or without the slash at the end of NINETY_SITE_URL; what the guide says stays words."""
     site = build(tmp_path, SITE.rstrip("/"), edited(("title: Find things", "title: 'Find <b>\"things\"</b> & more'"),
                                                     ("goal: Search by meaning", "goal: 'Say \"yes\" </title>'")))
-    found = {page: _Head(page.read_text()).found for page in site.rglob("index.html")}
+    found = {page: _Head(page.read_text()).found for page in site.rglob("index.html")
+             if "<title>Moved" not in page.read_text()}
     for page, head in found.items():
         assert head, page
         address = page.parent.relative_to(site).as_posix()

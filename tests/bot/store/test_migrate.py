@@ -18,7 +18,7 @@ from bot.store import tables
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import DatabaseIsNewer, current, migrate
-from tests.bot.build import edition, guide
+from tests.bot.build import edition
 
 
 @pytest.fixture
