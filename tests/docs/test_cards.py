@@ -53,7 +53,7 @@ def words(title: str, section: str = "") -> tuple[int, int, int, int] | None:
 
 @pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
 def test_every_title_fits(title: str) -> None:
-    """Beside the arc, between the section and our name. A sign that no face has makes no warning, which would fail this."""
+    """Beside the arc, between the section and our name; a sign that no face has is no warning, or this would fail."""
     png = card(title, "Plans")
     assert png.startswith(b"\x89PNG") and picture(png).size == (1200, 630)
     box = words(title)
