@@ -370,6 +370,24 @@ def cohort_log(
                    f"{entry.delivery.key}{sent}{why}")
 
 
+@cohort.command("diff")
+def cohort_diff(
+    number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],
+    guide: GuideFile = None,
+) -> None:
+    """What has changed in the guide since the cohort was opened. The cohort keeps what it started with."""
+    from content.edition import Edition, changes
+
+    loaded = _guide(guide)
+    with _Open() as ledger:
+        one = _find(ledger, number)
+    found = changes(one.edition, Edition.of(loaded, _plan(loaded, one.edition.plan_id)))
+    for change in found:
+        typer.echo(change)
+    if not found:
+        typer.echo("The guide has not changed since the cohort was opened.")
+
+
 @cohort.command("member")
 def cohort_member(
     number: Annotated[int, typer.Argument(help="As `ninety cohort list` shows it.")],

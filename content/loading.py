@@ -22,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from content.citations import CITATION
+from content.citations import CITATION, citations
 from content.model import Fills, Guide, Say, Voice
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -561,7 +561,7 @@ def _citations_are_known(page: _Page, plain: Plain) -> None:
     if not isinstance(known, dict):
         return
     for loc, text in _texts(plain):
-        for cited in dict.fromkeys(match["id"] for match in CITATION.finditer(text)):
+        for cited in dict.fromkeys(citations(text)):
             if cited not in known:
                 page.at(loc, f"{_shown(cited)} is no source of this guide; {_suggested(cited, known)}",
                         part=(CITATION, f"[@{cited}]"))

@@ -148,6 +148,15 @@ def test_a_rehearsal_posts_everything_and_keeps_to_the_budget() -> None:
         assert line in result.stdout
 
 
+def test_what_an_edit_would_have_changed_for_a_running_cohort_is_told(tmp_path: Path) -> None:
+    ninety("cohort", "open", "Autumn", "--start", "2099-11-30", "--zone", "Berlin")
+    assert "has not changed" in ninety("cohort", "diff", "1").stdout
+    path, _ = broken(tmp_path, "do: Write a terminal chat client", "do: Build a terminal chat client")
+    result = ninety("cohort", "diff", "1", "--guide", str(path))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+    assert "stream-a-chat" in result.stdout
+
+
 def test_points_are_corrected_with_a_reason() -> None:
     ninety("cohort", "open", "Autumn", "--start", "2099-11-30", "--zone", "Berlin")
     result = ninety("cohort", "grant", "1", "nobody", "5", "--reason", "a talk")
