@@ -48,7 +48,7 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         await stack.enter_async_context(Ticker(herald.tick, clock))
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
         voice = Edition.of(guide, guide.cohort.plan).voice
-        yield chat(Desk(ledger, voice, site), history, clock, people, room, site_dir, None, voice=voice)
+        yield chat(Desk(ledger, guide, site), history, clock, people, room, site_dir, None, voice=voice)
 
 
 def _people(tx: Transaction, room: Room, names: Sequence[str]) -> list[Person]:

@@ -187,7 +187,6 @@ def rehearse(
     import tempfile
 
     from bot.rehearsal import rehearse as play
-    from content.edition import Edition
     from scheduler.calendar import UnknownZone
     from scheduler.calendar import zone as find_zone
 
@@ -196,11 +195,10 @@ def rehearse(
         found_zone = find_zone(zone).key
     except UnknownZone as error:
         _fail(error, 2)
-    edition = Edition.of(loaded, _plan(loaded, plan))
     # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
     first = start.date() if start else date(2026, 10, 5)
     with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
-        result = asyncio.run(play(edition, first, found_zone, members, seed,
+        result = asyncio.run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
                                   (lambda line: None) if summary else typer.echo,
                                   f"sqlite:///{folder}/rehearsal.db", progress))
     if not summary:
@@ -288,7 +286,8 @@ def cohort_open(
     """Open a cohort in a room. It keeps the guide as it is now: later edits do not change it."""
     import secrets
 
-    from bot.desk import StartsTooEarly, open_cohort
+    from bot.cohort.refusals import StartsTooEarly
+    from bot.desk import open_cohort
     from bot.ledger import Account, RoomTaken
     from content.edition import Edition
     from scheduler.calendar import UnknownZone
@@ -303,7 +302,9 @@ def cohort_open(
                 secrets.token_hex(16), datetime.now(UTC)))
         except RoomTaken:
             _fail(f"a cohort lives in {place} already; `ninety cohort list` shows it", 2)
-        except (StartsTooEarly, UnknownZone, ValueError) as error:
+        except StartsTooEarly as error:
+            _fail(f"{error.given} is over; a cohort begins today or later", 2)
+        except (UnknownZone, ValueError) as error:
             _fail(error, 2)
     typer.echo(f"Cohort {opened.id}, {opened.title}, is open in {opened.room}. Week 1 begins on {opened.start} "
                f"({opened.zone}), and it ends on {opened.course.spans[-1].last}.")

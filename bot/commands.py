@@ -16,7 +16,7 @@ class Command:
     help: str
     """Which line of the guide's `voice.commands`."""
     argument: str = ""
-    """What may follow, in one word; empty when nothing may."""
+    """What may follow, in one word; empty when nothing may. A role is one of Discord's, and nothing elsewhere."""
     organiser: bool = False
 
 
@@ -26,11 +26,12 @@ COMMANDS = (
     Command("progress", "progress"),
     Command("leaderboard", "leaderboard"),
     # Slack keeps /join and /leave for itself, so they are parts of /cohort everywhere.
-    Command("cohort join", "join"),
-    Command("cohort settings", "settings"),
+    Command("cohort join", "join", "zone"),
+    Command("cohort settings", "settings", "zone"),
     Command("cohort rest", "rest", "week"),
     Command("cohort leave", "leave"),
     Command("cohort help", "help"),
+    Command("cohort open", "open", "role", organiser=True),
     Command("cohort log", "log", organiser=True),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from bot.desk import Desk, open_cohort
-from bot.herald import Herald, Platform, Site
+from bot.herald import Herald, Site
 from bot.ledger import Account, Cohort, Receipt, Room
 from bot.local.history import History
 from bot.local.people import Person
@@ -48,21 +48,15 @@ PLAYERS = (
 )
 
 
-class Heard:
-    """The platform, with an ear for what somebody at the browser can see."""
+class Heard(LocalPlatform):
+    """With an ear for what somebody at the browser can see."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-        self._you = frozenset(person.account for person in YOU)
-        self.posts = 0
+    posts = 0
 
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
-        receipt = await self._platform.post(to, message, key)
-        self.posts += isinstance(to, Room) or to in self._you
+        receipt = await super().post(to, message, key)
+        self.posts += isinstance(to, Room) or to in {person.account for person in YOU}
         return receipt
-
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
-        return await self._platform.find(to, key)
 
 
 class DemoTime:
@@ -114,12 +108,12 @@ async def demo(guide: Guide, database_url: str, site: Path | None, seed: int) ->
         clock = VirtualClock(real, runs=True)
         ledger = StoredLedger(database)
         edition = Edition.of(guide, guide.cohort.plan)
-        desk = Desk(ledger, edition.voice, Site(""))
+        desk = Desk(ledger, guide, Site(""))
         cohort = await open_cohort(ledger, "The demo cohort", monday, zone, edition, ROOM, YOU[-1].account,
                                    secrets.token_hex(8), real)
         history = History(database)
         people = [*YOU, *(Person(player.account.user, player.name, player.zone, simulated=True) for player in PLAYERS)]
-        heard = Heard(LocalPlatform(history, clock, ROOM, people))
+        heard = Heard(history, clock, ROOM, people)
         herald = Herald(ledger, {"local": heard}, clock, "demo", Site(""))
         stage = Stage(desk, herald, clock, cohort, PLAYERS, seed)
         await stack.enter_async_context(Ticker(stage.tick, clock))

@@ -6,9 +6,11 @@ A rule that says no becomes a message here and nowhere else; anything else that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from secrets import token_hex
 from zoneinfo import ZoneInfo
 
 from bot import commands
@@ -17,15 +19,20 @@ from bot.cohort.journal import CheckedIn, Event, Granted, Joined, Left, Moved, R
 from bot.cohort.refusals import (
     AlreadyEnrolled,
     AlreadyResting,
+    BadDate,
     BadZone,
     CohortOver,
     NoCohort,
     NoRestLeft,
+    NoRoom,
     NotEnrolled,
     NothingToRest,
     NotOrganiser,
     NotStarted,
     Refused,
+    RoomHasCohort,
+    StartsTooEarly,
+    TitleLength,
 )
 from bot.cohort.scoring import Line as ScoreLine
 from bot.cohort.scoring import Record, State
@@ -58,9 +65,9 @@ from bot.messages import (
 )
 from content.citations import strip
 from content.edition import Edition
-from content.model import PostKind, Step, StepId, Voice, Words
+from content.model import Guide, PostKind, Step, StepId, Voice, Words
 from scheduler import calendar
-from scheduler.calendar import UnknownZone, zone_names
+from scheduler.calendar import UnknownZone, nearest_zones, zone_names
 from scheduler.calendar import zone as find_zone
 
 
@@ -76,65 +83,161 @@ class Caller:
     """What the platform knows or guesses; the member decides."""
     organiser: bool = False
     """The platform says that they run the room."""
+    cohort: CohortId | None = None
+    """Which one a button or form was about, when it said so. It counts only for who has to do with that cohort."""
+
+
+LONGEST_TITLE = 60
 
 
 class Desk:
-    """`voice` speaks where no cohort is known yet; a cohort speaks with the voice it was opened with."""
+    """Cohorts opened here keep `guide` as it is; its voice speaks where no cohort is known yet."""
 
-    def __init__(self, ledger: Ledger, voice: Voice, site: Site = NOWHERE) -> None:
+    def __init__(self, ledger: Ledger, guide: Guide, site: Site = NOWHERE) -> None:
         self._ledger = ledger
-        self._voice = voice
+        self._guide = guide
         self._site = site
 
-    async def command(self, caller: Caller, line: str, now: datetime) -> Message | Form:
-        """What somebody typed after the slash, or the command of a button they pressed."""
+    @cached_property
+    def voice(self) -> Voice:
+        return Edition.of(self._guide, self._guide.cohort.plan).voice
+
+    async def command(self, caller: Caller, line: str, request: RequestId, now: datetime) -> Message | Form:
+        """What somebody typed after the slash, or the command of a button they pressed. The same request twice is one
+        effect."""
+        if line.strip().lstrip("/").split()[:2] == ["cohort", "open"]:
+            return await self._answer(lambda: self.voice, lambda tx: self._open_form(caller, tx, line, now))
+
         def work(visit: _Visit) -> Message | Form:
             command, argument = commands.parse(line)
             if command.organiser and not visit.organiser:
                 raise NotOrganiser
             return _ANSWERS[command.name](visit, argument)
 
-        return await self._answer(caller, RequestId(""), now, work)
+        return await self._visit(caller, request, now, work)
 
     async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
                      now: datetime) -> Message:
         """A form came back: `kind` and `about` are the form's own. The same request twice is one effect."""
-        answer = await self._answer(caller, request, now, lambda visit: _FORMS[kind](visit, about, answers))
-        assert isinstance(answer, Message)  # noqa: S101  # the three of them answer with messages
+        if kind == "open":
+            answer = await self._answer(lambda: self.voice, lambda tx: self._open(caller, tx, about, answers, now))
+        else:
+            answer = await self._visit(caller, request, now, lambda visit: _FORMS[kind](visit, about, answers))
+        assert isinstance(answer, Message)  # noqa: S101  # the four of them answer with messages
         return answer
 
-    async def _answer(self, caller: Caller, request: RequestId, now: datetime,
-                      work: Callable[[_Visit], Message | Form]) -> Message | Form:
-        voice = self._voice
+    async def suggestions(self, caller: Caller, argument: str, typed_: str, now: datetime) \
+            -> Sequence[tuple[str, str]]:
+        """(value, what to show) for what somebody is typing behind a command whose argument is `week` or `zone`; the
+        likeliest first, 25 at most."""
+        if argument == "zone":
+            found = nearest_zones(typed_) if typed_.strip() else (caller.zone,) if caller.zone else ()
+            return [(name, name.replace("_", " ")) for name in found[:25]]
+
+        def work(tx: Transaction) -> list[tuple[str, str]]:
+            cohort = _cohort_of(tx, caller)
+            steps = cohort.edition.plan.steps if cohort else ()
+            return [(str(number), f"{number}: {step.title}") for number, step in enumerate(steps, 1)
+                    if typed_.casefold().strip() in f"{number}: {step.title}".casefold()]
+
+        try:
+            return (await self._ledger.transact(work))[:25]
+        except Unsaved:
+            return []
+
+    async def _visit(self, caller: Caller, request: RequestId, now: datetime,
+                     work: Callable[[_Visit], Message | Form]) -> Message | Form:
+        found: list[Cohort] = []
 
         def visit(tx: Transaction) -> Message | Form:
-            nonlocal voice
             cohort = _cohort_of(tx, caller)
             if cohort is None:
                 raise NoCohort
-            voice = cohort.edition.voice
+            found.append(cohort)
             return work(_Visit(tx, caller, request, now, cohort, self._site))
 
+        answer = await self._answer(lambda: found[0].edition.voice if found else self.voice, visit)
+        return replace(answer, cohort=found[0].id) if found else answer
+
+    async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form]) \
+            -> Message | Form:
+        """`voice` tells who speaks when the answer is no."""
         try:
-            return await self._ledger.transact(visit)
+            return await self._ledger.transact(work)
         except Refused as refused:
-            return refusal(voice, refused)
+            return refusal(voice(), refused)
         except Unsaved:
-            return Message(body=(markdown(voice.refusals.not_saved),), refused=True)
+            return Message(body=(markdown(voice().refusals.not_saved),), refused=True)
+
+    def _open_form(self, caller: Caller, tx: Transaction, line: str, now: datetime) -> Form:
+        role = commands.parse(line)[1]
+        self._check_may_open(caller, tx)
+        words = self.voice.open_form
+        zone = find_zone(caller.zone or "UTC")
+        today = calendar.local_day(now, zone)
+        monday = today + timedelta(days=7 - today.weekday())
+        return Form("open", role, words.title, markdown(words.intro), (
+            Line("title", words.name_label, words.name_hint, "", True, LONGEST_TITLE),
+            Line("start", words.start_label, words.start_hint, monday.isoformat(), True, 10),
+            Line("zone", words.zone_label, words.zone_hint, zone.key, True, 60, zone_names()),
+            Choice("plan", words.plan_label, "", tuple(
+                Option(name, markdown(plan.title), name == self._guide.cohort.plan)
+                for name, plan in self._guide.plans.items()), True),
+            Choice("threads", words.threads_label, "", (
+                Option("no", markdown(words.threads_no), True), Option("yes", markdown(words.threads_yes))), True),
+        ), words.submit)
+
+    def _open(self, caller: Caller, tx: Transaction, role: str, answers: Answers, now: datetime) -> Message:
+        room = self._check_may_open(caller, tx)
+        title = " ".join(typed(answers, "title").split())
+        if not 1 <= len(title) <= LONGEST_TITLE:
+            raise TitleLength(LONGEST_TITLE)
+        try:
+            start = date.fromisoformat(typed(answers, "start"))
+        except ValueError:
+            raise BadDate(typed(answers, "start")[:40]) from None
+        zone = _zone_of(answers, "UTC")
+        plan = typed(answers, "plan")
+        edition = Edition.of(self._guide, plan if plan in self._guide.plans else self._guide.cohort.plan)
+        cohort = _opened(tx, title, start, zone, edition, room, caller.account, token_hex(16), now,
+                         threads=typed(answers, "threads") == "yes", graduate_role=role)
+        course, words = cohort.course, edition.voice.words
+        welcome = min(one.due for one in posts(cohort))
+        return replace(say(
+            edition.voice.opened, cohort=cohort.title, plan=edition.plan.title, zone=cohort.zone,
+            start=When(course.announced(edition.plan.steps[0].id), "day", course.zone),
+            ends=When(calendar.instant(course.spans[-1].last, time(12), course.zone), "day", course.zone),
+            welcome=When(welcome, zone=course.zone)).offering(
+                Button(words.join, "cohort join", style="primary"), Button(words.log, "cohort log")), cohort=cohort.id)
+
+    @staticmethod
+    def _check_may_open(caller: Caller, tx: Transaction) -> Room:
+        """Where. Raises NoRoom, NotOrganiser or RoomHasCohort."""
+        if caller.room is None:
+            raise NoRoom
+        if not caller.organiser:
+            raise NotOrganiser
+        if tx.cohort_in(caller.room) is not None:
+            raise RoomHasCohort
+        return caller.room
 
 
 async def open_cohort(ledger: Ledger, title: str, start: date, zone: str, edition: Edition, room: Room,
-                      organiser: Account | None, salt: str, now: datetime) -> Cohort:
+                      organiser: Account | None, salt: str, now: datetime, *, threads: bool = False,
+                      graduate_role: str = "") -> Cohort:
     """Opens it, and owes every post to its room. Raises RoomTaken, StartsTooEarly or UnknownZone."""
-    if start < calendar.local_day(now, find_zone(zone)):
-        raise StartsTooEarly(start)
+    return await ledger.transact(lambda tx: _opened(tx, title, start, find_zone(zone), edition, room, organiser, salt,
+                                                    now, threads=threads, graduate_role=graduate_role))
 
-    def work(tx: Transaction) -> Cohort:
-        cohort = tx.open_cohort(title, start, find_zone(zone).key, edition, room, organiser, salt, now)
-        tx.owe(posts(cohort))
-        return cohort
 
-    return await ledger.transact(work)
+def _opened(tx: Transaction, title: str, start: date, zone: ZoneInfo, edition: Edition, room: Room,
+            organiser: Account | None, salt: str, now: datetime, *, threads: bool, graduate_role: str) -> Cohort:
+    if start < calendar.local_day(now, zone):
+        raise StartsTooEarly(start.isoformat())
+    cohort = tx.open_cohort(title, start, zone.key, edition, room, organiser, salt, now, threads=threads,
+                            graduate_role=graduate_role)
+    tx.owe(posts(cohort))
+    return cohort
 
 
 async def correct(ledger: Ledger, cohort: CohortId, user: str, event: Granted | Voided, now: datetime) -> Record:
@@ -161,18 +264,10 @@ async def record_of(ledger: Ledger, cohort: CohortId, user: str, now: datetime) 
 
 
 def _member(tx: Transaction, cohort: CohortId, user: str) -> Member:
-    room = tx.cohort(cohort).room
-    member = tx.enrolment(cohort, Account(room.platform, room.workspace, user))
+    member = tx.enrolment(cohort, tx.cohort(cohort).room.account(user))
     if member is None:
         raise LookupError(f"nobody with the id {user} ever joined {tx.cohort(cohort).title}")
     return member
-
-
-class StartsTooEarly(Exception):
-    """A cohort cannot begin in the past: its first days could not be posted any more."""
-
-    def __init__(self, start: date) -> None:
-        super().__init__(f"{start} is over; a cohort begins today or later")
 
 
 def refusal(voice: Voice, refused: Refused) -> Message:
@@ -183,13 +278,18 @@ def refusal(voice: Voice, refused: Refused) -> Message:
 
 
 def _cohort_of(tx: Transaction, caller: Caller) -> Cohort | None:
-    """The one in the room, else the youngest that the person is in, or has left, or has opened."""
-    if caller.room is not None and (cohort := tx.cohort_in(caller.room)) is not None:
+    """The one that the button was about, if it is theirs; else the one in the room; else the youngest that the person
+    is in, or has left, or has opened. From within a workspace, only those that live there."""
+    if caller.cohort is None and caller.room is not None and (cohort := tx.cohort_in(caller.room)) is not None:
         return cohort
-    enrolments = sorted(tx.enrolments(caller.account), key=lambda member: not member.present)
-    if enrolments:
-        return tx.cohort(enrolments[0].cohort)
-    return next((cohort for cohort in reversed(tx.cohorts()) if cohort.organiser == caller.account), None)
+    members = sorted(tx.enrolments(caller.account), key=lambda member: not member.present)
+    theirs = [tx.cohort(member.cohort) for member in members]
+    theirs += [cohort for cohort in reversed(tx.cohorts()) if cohort.organiser == caller.account]
+    if caller.room is not None:
+        theirs = [cohort for cohort in theirs if cohort.room.workspace == caller.room.workspace]
+        if (here := tx.cohort_in(caller.room)) is not None:
+            theirs.insert(0, here)
+    return next((cohort for cohort in theirs if cohort.id == caller.cohort), theirs[0] if theirs else None)
 
 
 @dataclass(frozen=True)
@@ -254,22 +354,22 @@ class _Visit:
 # --- coming and going -------------------------------------------------------------------------------------------------
 
 
-def _join_form(visit: _Visit, _: str) -> Form:
+def _join_form(visit: _Visit, zone: str) -> Form:
     member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
     if member is not None and member.present:
         raise AlreadyEnrolled
     if visit.now >= visit.cohort.course.ends:
         raise CohortOver
-    return _about_you(visit, "join", visit.voice.join_form.title, member)
+    return _about_you(visit, "join", visit.voice.join_form.title, member, zone)
 
 
-def _settings_form(visit: _Visit, _: str) -> Form:
+def _settings_form(visit: _Visit, zone: str) -> Form:
     member, _record = visit.enrolled()
-    return _about_you(visit, "settings", visit.voice.join_form.settings_title, member)
+    return _about_you(visit, "settings", visit.voice.join_form.settings_title, member, zone)
 
 
-def _about_you(visit: _Visit, kind: str, title: str, member: Member | None) -> Form:
-    """Filled in with what is known already."""
+def _about_you(visit: _Visit, kind: str, title: str, member: Member | None, zone: str) -> Form:
+    """Filled in with what is known already, and the zone that was typed behind the command."""
     words, privacy = visit.voice.join_form, visit.edition.rules.privacy
     shows_name = member.shows_name if member else privacy.name_on_board == "name"
     nudges = member.nudges if member else True
@@ -280,7 +380,7 @@ def _about_you(visit: _Visit, kind: str, title: str, member: Member | None) -> F
             Option("alias", markdown(words.shown_alias), not shows_name),
             Option("name", markdown(words.shown_name), shows_name)), True),
         Line("zone", words.zone_label, words.zone_hint,
-             member.zone if member else visit.caller.zone or visit.cohort.zone, True, 60, zone_names()),
+             zone or (member.zone if member else visit.caller.zone or visit.cohort.zone), True, 60, zone_names()),
         Choice("nudges", words.nudges_label, "", (
             Option("yes", markdown(words.nudges_yes), nudges),
             Option("no", markdown(words.nudges_no), not nudges)), True),
@@ -293,11 +393,15 @@ def _read_about_you(visit: _Visit, answers: Answers, member: Member | None) -> t
     # What is no option of these two (a forged form) counts as the answer that shows and sends less.
     shows_name, nudges = typed(answers, "shown") == "name", typed(answers, "nudges") == "yes"
     enrolment.check_free(name, visit.tx.names(visit.cohort.id, member.id if member else None))
+    return name, shows_name, _zone_of(answers, visit.cohort.zone).key, nudges
+
+
+def _zone_of(answers: Answers, instead: str) -> ZoneInfo:
+    """Raises BadZone, which suggests `instead` where nothing is near."""
     try:
-        zone = find_zone(typed(answers, "zone")).key
+        return find_zone(typed(answers, "zone"))
     except UnknownZone as unknown:
-        raise BadZone(unknown.name[:40], ", ".join(unknown.nearest[:3]) or visit.cohort.zone) from None
-    return name, shows_name, zone, nudges
+        raise BadZone(unknown.name[:40], ", ".join(unknown.nearest[:3]) or instead) from None
 
 
 def _join(visit: _Visit, _: str, answers: Answers) -> Message:
@@ -378,16 +482,18 @@ def _owe_nudges(visit: _Visit, member: Member, record: Record) -> None:
 
 
 def _leave(visit: _Visit, _: str) -> Message:
-    member, record = visit.enrolled()
-    visit.write(member, record, Left(visit.now), _once(record, "left"))
-    visit.tx.change_member(replace(member, present=False))
-    visit.tx.withdraw(member.id, PostKind.NUDGE, None, "left the cohort")
+    member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
+    if member is None or visit.answered(visit.record(member), Left) is None:
+        member, record = visit.enrolled()
+        visit.write(member, record, Left(visit.now))
+        visit.tx.change_member(replace(member, present=False))
+        visit.tx.withdraw(member.id, PostKind.NUDGE, None, "left the cohort")
     return say(visit.voice.left, cohort=visit.cohort.title).offering(
         visit.button(visit.voice.words.join, "cohort join"))
 
 
 def _once(record: Record, what: str) -> RequestId:
-    """A request id for a command that has no form; of two that saw the same journal, one has an effect."""
+    """A request id for a correction at the command line; of two that saw the same journal, one has an effect."""
     return RequestId(f"{what}:{len(record.journal)}")
 
 
@@ -496,6 +602,8 @@ def _whats_next(visit: _Visit, record: Record) -> list[Text]:
 def _rest(visit: _Visit, argument: str) -> Message:
     member, record = visit.enrolled()
     course = visit.cohort.course
+    if (answered := visit.answered(record, Rested)) is not None:
+        return _rested(visit, answered)
     step_id = course.find(argument) if argument else record.place.meant("", record.settled, visit.now)
     step = course.step(step_id)
     if visit.now >= course.opens(step_id):      # a holiday is known weeks ahead
@@ -506,10 +614,17 @@ def _rest(visit: _Visit, argument: str) -> Message:
         raise NothingToRest(step.title)
     if record.rests_left == 0:
         raise NoRestLeft(visit.edition.rules.scoring.rest_steps)
-    record = visit.write(member, record, Rested(visit.now, step_id), _once(record, "rested"))
+    record = visit.write(member, record, Rested(visit.now, step_id))
     visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "rests this week")
-    return say(visit.voice.rested, *_whats_next(visit, record), number=course.number(step_id), step=step.title,
-               rests_left=record.rests_left)
+    return _rested(visit, record)
+
+
+def _rested(visit: _Visit, record: Record) -> Message:
+    """`record` ends with the rest."""
+    course, rest = visit.cohort.course, record.journal[-1].event
+    assert isinstance(rest, Rested)  # noqa: S101  # both callers see to it
+    return say(visit.voice.rested, *_whats_next(visit, record), number=course.number(rest.step),
+               step=course.step(rest.step).title, rests_left=record.rests_left)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
+from bot.cohort.journal import Left
 from bot.cohort.scoring import Record
 from bot.cohort.scoring import State as StepState
 from bot.cohort.standings import standings
-from bot.ledger import Account, Cohort, Delivery, Lease, Ledger, Member, Receipt, Room, State, Transaction
+from bot.ledger import (
+    Account,
+    Cohort,
+    Delivery,
+    Lane,
+    Lease,
+    Ledger,
+    Member,
+    Receipt,
+    RequestId,
+    Room,
+    State,
+    Transaction,
+)
 from bot.messages import (
     Board,
     BoardRow,
@@ -28,12 +43,14 @@ from bot.messages import (
     Facts,
     Link,
     Markdown,
+    Mention,
     Message,
     TaskLine,
     Tasks,
     When,
     fill,
     markdown,
+    plain,
     say,
     wall_clock,
 )
@@ -48,15 +65,34 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 SEND = timedelta(seconds=20)
 """Longest that one send may take. A send is not begun unless it can end, cut off if need be, within its lease."""
-BATCH = 20
+AT_ONCE = 20
+"""Sends of one lane that may be under way together."""
 RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after the first, second, … failed attempt; the last goes on until the delivery is too late."""
 
+HINDERED = timedelta(minutes=10)
+"""Before it is tried again whether somebody has cured what hindered a send."""
+
 REPORT_LATEST = timedelta(days=30)
+UNREACHABLE_LATEST = timedelta(days=1)
+ROLE_LATEST = timedelta(days=7)
 
 
 class Rejected(Exception):
-    """The platform said no for good (room gone, not allowed), and nothing was posted. The organiser reads the text."""
+    """The platform said no for good (the room is gone), and nothing was posted. The organiser reads the text."""
+
+
+class Unreachable(Rejected):
+    """The person takes no direct messages from us."""
+
+
+class Gone(Rejected):
+    """The person has left the workspace (Discord: the server) of the cohort."""
+
+
+class Hindered(Exception):
+    """The platform said no, nothing was posted, and somebody can cure it, e.g. by a permission; the organiser reads
+    how. It is tried again until it is too late."""
 
 
 class Busy(Exception):
@@ -68,13 +104,20 @@ class Busy(Exception):
 
 
 class Platform(Protocol):
-    """A chat that messages can be posted to. Anything raised by `post` other than Rejected and Busy means that nobody
-    knows whether the message arrived."""
+    """A chat that messages can be posted to. Anything raised by `post` other than Rejected, Hindered and Busy means
+    that nobody knows whether the message arrived."""
 
-    async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt: ...
+    async def ready(self, to: Room | Account) -> None:
+        """Returns when it is the caller's turn: a post now exceeds no limit of the platform. May take long."""
 
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
-        """The message with that key in the recent history of the room or the direct messages."""
+    async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
+        """Sends once: nothing here tries again by itself."""
+
+    async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
+        """The message with that key, posted at `since` or later, in the room or the direct messages."""
+
+    async def award(self, to: Account, room: Room, role: str) -> None:
+        """Gives the person a role of the room's server; giving it again changes nothing."""
 
 
 # --- what is owed -----------------------------------------------------------------------------------------------------
@@ -91,7 +134,7 @@ def posts(cohort: Cohort) -> tuple[Delivery, ...]:
             # A cohort opened on the eve of its start is welcomed at once.
             due, latest = cohort.opened_at, cohort.opened_at + (latest - due)
         owed.append(Delivery(DeliveryKey(f"{cohort.id}:{moment.span.id}:{moment.kind}"), cohort.id,
-                             PostKind(moment.kind), moment.span.id, None, due, latest))
+                             PostKind(moment.kind), moment.span.id, None, due, latest, _to_room(cohort)))
     return tuple(owed)
 
 
@@ -101,7 +144,12 @@ def nudge(cohort: Cohort, member: Member, record: Record, step: Step) -> Deliver
     beat = next(beat for beat in course.beats() if beat.kind == PostKind.NUDGE.value)
     moment = calendar.moment(beat, course.span(step.id), record.place.zone_for(step.id))
     key = DeliveryKey(f"{cohort.id}:{step.id}:nudge:{member.id}:{course.span(step.id).last:%Y%m%d}")
-    return Delivery(key, cohort.id, PostKind.NUDGE, step.id, member.id, moment.due, moment.latest)
+    return Delivery(key, cohort.id, PostKind.NUDGE, step.id, member.id, moment.due, moment.latest,
+                    Lane(member.account.platform, True))
+
+
+def _to_room(cohort: Cohort) -> Lane:
+    return Lane(cohort.room.platform, False)
 
 
 def _owe_all_nudges(tx: Transaction, now: datetime) -> None:
@@ -129,9 +177,9 @@ def _next_opening(tx: Transaction, cohort: Cohort) -> datetime | None:
     return cohort.course.opens(steps[owed].id) if owed < len(steps) else None
 
 
-def _next_due(tx: Transaction) -> datetime | None:
+def _next_due(tx: Transaction, lanes: Iterable[Lane]) -> datetime | None:
     openings = [_next_opening(tx, cohort) for cohort in tx.cohorts()]
-    return min((at for at in (tx.next_due(), *openings) if at is not None), default=None)
+    return min((at for at in (*map(tx.next_due, lanes), *openings) if at is not None), default=None)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -187,21 +235,45 @@ class _Withdrawn:
     reason: str
 
 
-def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Withdrawn:
-    """What the delivery says, from the cohort as it stands now."""
+@dataclass(frozen=True)
+class _Award:
+    """Not said but done: a role on the server of the room."""
+
+    room: Room
+    role: str
+
+
+def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Award | _Withdrawn:
+    """What the delivery says, from the cohort as it stands now. Each message has a button, which carries the key."""
+    said = _compose(tx, delivery, now, site)
+    return replace(said, cohort=delivery.cohort) if isinstance(said, Message) else said
+
+
+def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Award | _Withdrawn:
     cohort = tx.cohort(delivery.cohort)
     voice, course, plan = cohort.edition.voice, cohort.course, cohort.edition.plan
     words = voice.words
     check_in = Button(words.check_in, "checkin", style="primary")
     progress = Button(words.my_progress, "progress")
     if delivery.kind is PostKind.REPORT:
-        wrong = tx.reported_in(delivery.key)
+        wrong = [one for one in tx.reported_in(delivery.key) if one.state is not State.SENT]
+        if not wrong:
+            return _Withdrawn("all of it went out after all")
         return say(voice.report, Facts(tuple(
             Fact(fill(voice.report_line, kind=one.delivery.kind.value.replace("_", " "),
                       step=str(course.number(one.delivery.step)) if one.delivery.step else "–",  # noqa: RUF001
                       to=str(cohort.room) if one.delivery.member is None else tx.member(one.delivery.member).name,
                       due=When(one.delivery.due, zone=course.zone), reason=one.reason)) for one in wrong)),
-            count=len(wrong))
+            count=len(wrong)).offering(Button(words.log, "cohort log"))
+    if delivery.kind is PostKind.UNREACHABLE:
+        assert delivery.member is not None  # noqa: S101  # it is about one
+        member = tx.member(delivery.member)
+        if member.nudges or not member.present:
+            return _Withdrawn("has seen to it already" if member.present else "left the cohort")
+        return say(voice.unreachable, member=Mention(member.account.user, member.name)).offering(
+            Button(words.settings, "cohort settings"))
+    if delivery.kind is PostKind.ROLE:
+        return _Award(cohort.room, cohort.graduate_role)
     assert delivery.step is not None  # noqa: S101  # only a report is about no step
     step = course.step(delivery.step)
     number, steps = course.number(step.id), len(plan.steps)
@@ -212,10 +284,11 @@ def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> M
                    hours_high=f"{plan.hours_per_week.high:g}").offering(
             Button(words.join, "cohort join", style="primary"))
     if delivery.kind is PostKind.WEEK_OPENS:
-        return say(voice.week_opens, tasks(cohort.edition, step, site), number=number, steps=steps, step=step.title,
-                   goal=Markdown(strip(step.goal)), hours=f"{step.hours:g}",
-                   closes=wall_clock(course.deadline(step.id, course.zone), course.zone)).offering(
+        opens = say(voice.week_opens, tasks(cohort.edition, step, site), number=number, steps=steps, step=step.title,
+                    goal=Markdown(strip(step.goal)), hours=f"{step.hours:g}",
+                    closes=wall_clock(course.deadline(step.id, course.zone), course.zone)).offering(
             check_in, site.week(cohort.edition, step), progress)
+        return replace(opens, thread=plain(opens.title, course.zone)) if cohort.threads else opens
     if delivery.kind is PostKind.NUDGE:
         return _compose_nudge(tx, cohort, delivery, step, now, check_in)
     records = [Record(course, journal, now) for journal in tx.journals(cohort.id).values()]
@@ -224,7 +297,8 @@ def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> M
                if record.versions(one.id))
     check_ins = sum(record.checked_in for record in records)
     if delivery.kind is PostKind.HALF_TIME:
-        return say(voice.half_time, number=number, steps=steps, members=len(records), tasks=done, check_ins=check_ins)
+        return say(voice.half_time, number=number, steps=steps, members=len(records), tasks=done,
+                   check_ins=check_ins).offering(Button(words.this_week, "week", str(number)), progress)
     shown = board(tx, cohort, now)
     hidden = fill(voice.board_hidden.body, least=cohort.edition.rules.privacy.board_from)
     if delivery.kind is PostKind.WEEK_CLOSES:
@@ -268,7 +342,8 @@ class _Letter:
 
     lease: Lease
     to: Room | Account
-    message: Message
+    said: Message | _Award | None
+    """None: no longer called for, if it is not out already."""
 
 
 @dataclass(frozen=True)
@@ -277,10 +352,13 @@ class _Outcome:
     receipt: Receipt | None = None
     reason: str = ""
     again: datetime | None = None
+    why: type[Exception] | None = None
+    """What the platform said no with."""
 
 
 class Herald:
-    """`holder` names this process in the leases that it takes."""
+    """`holder` names this process in the leases that it takes. Each lane can have a pulse of its own, so that a post to
+    a room does not wait for three hundred reminders."""
 
     def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, holder: str,
                  site: Site = NOWHERE) -> None:
@@ -290,25 +368,52 @@ class Herald:
         self._holder = holder
         self._site = site
 
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        return [Lane(platform, private) for platform in self._platforms for private in (False, True)]
+
     async def tick(self, now: datetime) -> datetime | None:
-        """Sends all that is due, and returns the instant at which something is due next."""
-        await self._ledger.transact(partial(_owe_all_nudges, now=now))
-        # Sending takes time, and a lease is counted from when it is taken.
-        while letters := await self._ledger.transact(partial(self._claim, now=max(now, self._clock.now()))):
-            for letter in letters:
-                if letter is not None:
-                    outcome = await self._send(letter, max(now, self._clock.now()))
-                    await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
+        """Sends all that is due, in every lane, and returns the instant at which something is due next."""
+        for lane in self.lanes:
+            await self.drain(lane, now)
         return await self.next_due()
 
     async def next_due(self) -> datetime | None:
         """When the next tick has something to do."""
-        return await self._ledger.transact(_next_due)
+        return await self._ledger.transact(partial(_next_due, lanes=self.lanes))
 
-    def _claim(self, tx: Transaction, now: datetime) -> list[_Letter | None]:
+    async def drain(self, lane: Lane, now: datetime) -> datetime | None:
+        """Sends all that is due in the lane, and returns when something is due in it next."""
+        await self._ledger.transact(partial(_owe_all_nudges, now=now))
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                # Sending takes time, and a lease is counted from when it is taken.
+                later = max(now, self._clock.now())
+                letters = await self._ledger.transact(
+                    partial(self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way)))
+                under_way |= {asyncio.create_task(self._deliver(letter, now)) for letter in letters
+                              if letter is not None}
+                if under_way:
+                    ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for task in ended:
+                        task.result()
+                elif not letters:
+                    break
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        return await self._ledger.transact(partial(_next_due, lanes=[lane]))
+
+    async def _deliver(self, letter: _Letter, now: datetime) -> None:
+        outcome = await self._send(letter, max(now, self._clock.now()))
+        await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
+
+    def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int) -> list[_Letter | None]:
         """Leases on what is due, with what to say; None for what was settled without a word. Empty: nothing is due."""
         letters: list[_Letter | None] = []
-        for lease in tx.claim(now, now + LEASE, self._holder, BATCH):
+        for lease in tx.claim(lane, now, now + LEASE, self._holder, most):
             letters.append(None)
             if now > lease.delivery.latest and not lease.look_back:
                 self._keep(tx, lease, _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due)), now)
@@ -321,55 +426,114 @@ class Herald:
             if to is None:
                 self._keep(tx, lease, _Outcome(State.FAILED, reason="there is no organiser to tell"), now)
                 continue
-            letters[-1] = _Letter(lease, to, said if isinstance(said, Message) else Message())
+            if lease.delivery.kind is PostKind.GRADUATION:
+                _owe_roles(tx, tx.cohort(lease.delivery.cohort), now)
+            letters[-1] = _Letter(lease, to, None if isinstance(said, _Withdrawn) else said)
         return letters
 
     async def _send(self, letter: _Letter, now: datetime) -> _Outcome:
         lease, key = letter.lease, letter.lease.delivery.key
         again = now + RETRY[min(lease.attempt, len(RETRY)) - 1]
-        platform = self._platforms.get(letter.to.platform)
-        if platform is None:
-            return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, reason=f"{letter.to.platform} is not "
-                            "running here", again=again)
+        platform = self._platforms[letter.to.platform]
+        not_begun = _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
+        # A send is not begun when it might not be over before another process may take the lease.
         if now + SEND > lease.until:
-            # Not begun, because it might not be over before another process may take the lease.
-            return _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
+            return not_begun
+        try:
+            async with asyncio.timeout((lease.until - now - SEND).total_seconds()):
+                await platform.ready(letter.to)
+        except TimeoutError:
+            return not_begun
+        except Exception as error:  # nothing was sent yet
+            return _refused(error, not_begun.state, now, again)
         posting = False
         try:
             async with asyncio.timeout(SEND.total_seconds()):
+                if isinstance(letter.said, _Award):
+                    # To give it again changes nothing, so there is nothing to look for.
+                    assert isinstance(letter.to, Account)  # noqa: S101  # a room takes no role
+                    await platform.award(letter.to, letter.said.room, letter.said.role)
+                    return _Outcome(State.SENT)
                 if lease.look_back:
-                    found = await platform.find(letter.to, key)
+                    found = await platform.find(letter.to, key, lease.delivery.due)
                     if found is not None:
                         return _Outcome(State.SENT, found, "found in the room after a send that was cut off")
                     if now > lease.delivery.latest:
                         return _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due))
-                    if not letter.message.body:
-                        return _Outcome(State.WITHDRAWN, reason="no longer called for")
+                if letter.said is None:
+                    return _Outcome(State.WITHDRAWN, reason="no longer called for")
                 posting = True
-                return _Outcome(State.SENT, await platform.post(letter.to, letter.message, key))
-        except Rejected as rejected:
-            return _Outcome(State.FAILED, reason=str(rejected))
-        except Busy as busy:
-            # While looking back, busy says nothing about the send that was cut off.
-            return _Outcome(State.OWED if posting else State.UNKNOWN, reason=str(busy), again=now + busy.after)
+                return _Outcome(State.SENT, await platform.post(letter.to, letter.said, key))
+        except (Rejected, Hindered, Busy) as error:
+            # While looking back, a no says nothing about the send that was cut off.
+            return _refused(error, State.OWED if posting else State.UNKNOWN, now, again)
         except Exception as error:  # whatever broke, nobody knows whether the message is out
             log.warning("A send was cut off: delivery %s, attempt %d (%s)", key, lease.attempt, type(error).__name__)
             return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=again)
 
     @staticmethod
     def _keep(tx: Transaction, lease: Lease, outcome: _Outcome, now: datetime) -> None:
-        """Writes down what became of it; tells the organiser, once, of what did not go out."""
-        kept = tx.finish(lease, outcome.state, outcome.receipt, outcome.reason, outcome.again)
+        """Writes down what became of it, and tells whoever must know, once."""
         delivery = lease.delivery
-        if not kept or outcome.state not in (State.MISSED, State.FAILED) or delivery.kind is PostKind.REPORT:
+        if not tx.finish(lease, outcome.state, outcome.receipt, outcome.reason, outcome.again):
             return
-        if tx.cohort(delivery.cohort).organiser is None:
-            return
-        # One report an hour for whatever went wrong in it, not one for each member whose nudge failed.
-        due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        report = DeliveryKey(f"{delivery.cohort}:report:{due:%Y%m%d%H}")
-        tx.owe([Delivery(report, delivery.cohort, PostKind.REPORT, None, None, due, due + REPORT_LATEST)])
-        tx.report([delivery.key], report)
+        if delivery.member is not None and outcome.why in (Unreachable, Gone):
+            _lose(tx, tx.member(delivery.member), outcome.why, now)
+        elif outcome.why is Hindered:
+            # At once: somebody can cure it while it is still of use. Once for each step, however many wait for it.
+            _report(tx, delivery, f"{delivery.step}:{blake2b(outcome.reason.encode(), digest_size=6).hexdigest()}", now)
+        elif outcome.state in (State.MISSED, State.FAILED):
+            # One report an hour for whatever went wrong in it, not one for each member whose nudge failed.
+            due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+            _report(tx, delivery, f"{due:%Y%m%d%H}", due)
+
+
+def _refused(error: Exception, state: State, now: datetime, again: datetime) -> _Outcome:
+    """`state` is what it goes back to when it may be tried again."""
+    match error:
+        case Busy():
+            return _Outcome(state, reason=str(error), again=now + error.after, why=Busy)
+        case Hindered():
+            return _Outcome(state, reason=str(error), again=max(again, now + HINDERED), why=Hindered)
+        case Rejected():
+            return _Outcome(State.FAILED, reason=str(error), why=type(error))
+        case _:
+            return _Outcome(state, reason=f"not begun ({type(error).__name__})", again=again)
+
+
+def _report(tx: Transaction, wrong: Delivery, about: str, due: datetime) -> None:
+    organiser = tx.cohort(wrong.cohort).organiser
+    if organiser is None or wrong.kind is PostKind.REPORT:
+        return
+    report = DeliveryKey(f"{wrong.cohort}:report:{about}")
+    tx.owe([Delivery(report, wrong.cohort, PostKind.REPORT, None, None, due, due + REPORT_LATEST,
+                     Lane(organiser.platform, True))])
+    tx.report([wrong.key], report)
+
+
+def _lose(tx: Transaction, member: Member, why: type[Exception], now: datetime) -> None:
+    """The member cannot be reached: they have gone, or they take no direct messages."""
+    cohort = tx.cohort(member.cohort)
+    if why is Gone:
+        tx.append(member, Left(now), RequestId(f"gone:{now:%Y%m%d%H%M%S%f}"))
+        tx.change_member(replace(member, present=False))
+        tx.withdraw(member.id, PostKind.NUDGE, None, "left")
+        return
+    # Trying again each week would count against the bot, and the member would never learn of it.
+    tx.change_member(replace(member, nudges=False))
+    tx.withdraw(member.id, PostKind.NUDGE, None, "takes no direct messages")
+    tx.owe([Delivery(DeliveryKey(f"{cohort.id}:unreachable:{member.id}"), cohort.id, PostKind.UNREACHABLE, None,
+                     member.id, now, now + UNREACHABLE_LATEST, _to_room(cohort))])
+
+
+def _owe_roles(tx: Transaction, cohort: Cohort, now: datetime) -> None:
+    """To those who graduate, where the cohort has a role for them."""
+    if not cohort.graduate_role:
+        return
+    journals = tx.journals(cohort.id)
+    tx.owe(Delivery(DeliveryKey(f"{cohort.id}:role:{member.id}"), cohort.id, PostKind.ROLE, None, member.id, now,
+                    now + ROLE_LATEST, Lane(member.account.platform, True))
+           for member in tx.members(cohort.id) if Record(cohort.course, journals[member.id], now).graduated)
 
 
 def _too_late(by: timedelta) -> str:
@@ -378,7 +542,7 @@ def _too_late(by: timedelta) -> str:
 
 
 def _address(tx: Transaction, delivery: Delivery) -> Room | Account | None:
-    if delivery.member is not None:
+    if delivery.member is not None and delivery.lane.private:
         return tx.member(delivery.member).account
     cohort = tx.cohort(delivery.cohort)
     return cohort.organiser if delivery.kind is PostKind.REPORT else cohort.room

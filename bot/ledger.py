@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import NewType, Protocol, TypeVar
+from typing import NamedTuple, NewType, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.cohort.course import Course
@@ -37,6 +37,10 @@ class Room:
         return f"{self.platform}:{self.channel}" if not self.workspace else \
             f"{self.platform}:{self.workspace}:{self.channel}"
 
+    def account(self, user: str) -> Account:
+        """Of somebody in the room. Discord's users are the same on every server; elsewhere they belong to one."""
+        return Account(self.platform, "" if self.platform == "discord" else self.workspace, user)
+
 
 @dataclass(frozen=True)
 class Account:
@@ -60,6 +64,10 @@ class Cohort:
     salt: str
     """Random; keeps aliases from being worked out from account ids."""
     opened_at: datetime
+    threads: bool = False
+    """On platforms that have them, a thread below each week's post."""
+    graduate_role: str = ""
+    """Discord: the id of the role that graduates get."""
 
     @cached_property
     def course(self) -> Course:
@@ -101,9 +109,16 @@ class State(StrEnum):
     """No longer called for, e.g. a nudge to somebody who has checked in."""
 
 
+class Lane(NamedTuple):
+    """Deliveries of one lane wait for one another; those to a room never wait behind those to people."""
+
+    platform: str
+    private: bool
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """One thing the bot says unasked, to a room (`member` is None) or to a member."""
+    """One thing the bot says unasked, to a room or to a person."""
 
     key: DeliveryKey
     cohort: CohortId
@@ -112,6 +127,7 @@ class Delivery:
     member: MemberId | None
     due: datetime
     latest: datetime
+    lane: Lane
 
 
 @dataclass(frozen=True)
@@ -150,7 +166,8 @@ class Transaction(Protocol):
 
     # cohorts
     def open_cohort(self, title: str, start: date, zone: str, edition: Edition, room: Room,
-                    organiser: Account | None, salt: str, at: datetime) -> Cohort:
+                    organiser: Account | None, salt: str, at: datetime, *, threads: bool = False,
+                    graduate_role: str = "") -> Cohort:
         """Raises `RoomTaken` when a cohort lives in the room already."""
     def cohort(self, cohort: CohortId) -> Cohort: ...
     def cohorts(self) -> Sequence[Cohort]: ...
@@ -191,14 +208,14 @@ class Transaction(Protocol):
         many are owed that were not."""
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
         """What is still owed to the member (for one step, or all). Returns how many."""
-    def claim(self, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
-        """Takes leases on what is due: owed, unknown, or being sent under a lease that has run out."""
+    def claim(self, lane: Lane, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
+        """Takes leases on what is due in the lane: owed, unknown, or being sent under a lease that has run out."""
     def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
         """False, and no change, when another attempt has taken over. `due` says when one that is not settled is tried
         again; left out, that is when the lease runs out."""
-    def next_due(self) -> datetime | None:
-        """The earliest instant at which anything may be claimed."""
+    def next_due(self, lane: Lane) -> datetime | None:
+        """The earliest instant at which anything of the lane may be claimed."""
     def nudges_owed(self, cohort: CohortId) -> int:
         """For how many steps of the plan, from its start, the nudges have been derived."""
     def set_nudges_owed(self, cohort: CohortId, steps: int) -> None: ...

@@ -6,10 +6,12 @@ renderer must escape), and instants (a renderer draws them so that each reader s
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from hashlib import blake2b
 from string import Formatter
 from typing import Literal, NewType, TypeAlias
 
@@ -18,6 +20,11 @@ from content.model import Say
 
 DeliveryKey = NewType("DeliveryKey", str)
 """Names one delivery for ever; put inside the message, so that it can be found again in the room."""
+
+
+def tag(key: DeliveryKey) -> str:
+    """The key as twenty characters of `A-Za-z0-9_-`, for where there is little room. It tells its reader nothing."""
+    return base64.urlsafe_b64encode(blake2b(key.encode(), digest_size=15).digest()).decode()
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,19 @@ class When:
     zone: tzinfo | None = None
 
 
-Piece: TypeAlias = Markdown | Plain | When
+@dataclass(frozen=True)
+class Mention:
+    """Calls the person by name, so that their platform tells them. Nothing else that we post does."""
+
+    user: str
+    """Their id on the platform of the room."""
+    name: str
+    """Untrusted; for platforms that cannot call anybody."""
+
+
+Piece: TypeAlias = Markdown | Plain | When | Mention
 Text: TypeAlias = tuple[Piece, ...]
-Value: TypeAlias = str | int | When | Markdown
+Value: TypeAlias = str | int | When | Markdown | Mention
 
 
 def fill(sentence: str, /, **values: Value) -> Text:
@@ -151,6 +168,10 @@ class Message:
     """The answer to something that was not done."""
     field: str | None = None
     """The field of the form that a refusal is about."""
+    cohort: int | None = None
+    """Whose buttons these are; None where the room tells."""
+    thread: str | None = None
+    """A platform that has threads opens one below, by this name."""
 
     def offering(self, *buttons: Button | Link | None) -> Message:
         """With those buttons that there are."""
@@ -235,6 +256,8 @@ class Form:
     intro: Text
     fields: tuple[Field, ...]
     submit: str
+    cohort: int | None = None
+    """Comes back with the answers too; None where the room tells."""
 
 
 Answers: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -261,6 +284,7 @@ def plain(text: Text, zone: tzinfo) -> str:
     return "".join(
         _MARKS.sub("", _LINK.sub(r"\1", piece.text)) if isinstance(piece, Markdown)
         else piece.text if isinstance(piece, Plain)
+        else piece.name if isinstance(piece, Mention)
         else local(piece, zone)
         for piece in text
     )

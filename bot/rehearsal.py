@@ -30,7 +30,7 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from content.edition import Edition
-from content.model import PostKind, Step, StepId
+from content.model import Guide, PostKind, Step, StepId
 from scheduler import calendar
 from scheduler.clock import VirtualClock
 
@@ -204,9 +204,9 @@ class Stage:
         random = Random(f"{self._seed}:{act.user}:{act.what}:{act.step}:{act.at.timestamp()}")  # noqa: S311  # a play
         caller = Caller(player.account, self._cohort.room, player.name, player.zone)
         line = {"join": "cohort join", "rest": f"cohort rest {act.step}", "check-in": f"checkin {act.step}"}[act.what]
-        answer = await self._desk.command(caller, line, now)
+        request = RequestId(f"{act.user}:{act.at.timestamp()}")
+        answer = await self._desk.command(caller, line, request, now)
         if isinstance(answer, Form):
-            request = RequestId(f"{act.user}:{act.at.timestamp()}")
             answers: Answers
             if act.what == "join":
                 answers = {"name": (player.name,), "zone": (player.zone,), "nudges": ("yes",),
@@ -228,6 +228,9 @@ class Script:
         self._clock, self._zone, self._write = clock, zone, write
         self._posted: dict[DeliveryKey, Receipt] = {}
 
+    async def ready(self, to: Room | Account) -> None:
+        """At once."""
+
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
         render.message(message)
         now = self._clock.now()
@@ -236,8 +239,12 @@ class Script:
         self._posted[key] = Receipt(str(len(self._posted) + 1), "", now)
         return self._posted[key]
 
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
+    async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
         return self._posted.get(key)
+
+    async def award(self, to: Account, room: Room, role: str) -> None:
+        """A rehearsed cohort has no role to give."""
+        raise NotImplementedError
 
     def say(self, now: datetime, where: str, message: Message) -> None:
         self._write(f"{now.astimezone(self._zone):%a %d %b %Y %H:%M} {where}")
@@ -296,10 +303,11 @@ class Summary:
             yield f"{one.state.value}: {one.delivery.key}: {one.reason}"
 
 
-async def rehearse(edition: Edition, start: date, zone: str, members: int, seed: int,
+async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int, seed: int,
                    write: Callable[[str], None], database: str, progress: Callable[[float], None]) -> Summary:
     """Plays the plan from a week before its start to three weeks after its end, for members who join by
     themselves. `database` is the address of an empty one; `progress` hears shares of the way from 0 to 1."""
+    edition = Edition.of(guide, plan)
     opened_at = calendar.instant(start - timedelta(days=7), time(12), ZoneInfo(zone))
     clock = VirtualClock(opened_at)
     script = Script(clock, ZoneInfo(zone), write)
@@ -318,7 +326,7 @@ async def rehearse(edition: Edition, start: date, zone: str, members: int, seed:
         room = Room("local", "", "rehearsal")
         cohort = await open_cohort(ledger, "Rehearsal", start, zone, edition, room, Account("local", "", "organiser"),
                                    f"seed {seed}", opened_at)
-        desk = Desk(ledger, edition.voice)
+        desk = Desk(ledger, guide)
         herald = Herald(ledger, {"local": script}, clock, "rehearsal")
         stage = Stage(desk, herald, clock, cohort, cast(members, "local"), seed, heard)
         end = cohort.course.ends + timedelta(days=21)

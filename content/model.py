@@ -503,6 +503,10 @@ class PostKind(StrEnum):
     GRADUATION = "graduation"
     REPORT = "report"
     """To the organiser, when something was missed or failed."""
+    UNREACHABLE = "unreachable"
+    """To the room, once for a member who asked for reminders and takes no direct messages."""
+    ROLE = "role"
+    """No words: the role of those who graduate."""
 
 
 class Post(Model):
@@ -679,6 +683,12 @@ class Words(Model):
     name: Label
     points: Label
     streak: Label
+    settings: Label
+    log: Label
+    again: Label
+    """On the button that opens a refused form again, with what was typed."""
+    typed: Label
+    """Above what was typed, where a form closes when it is sent."""
 
 
 class JoinForm(Model):
@@ -699,6 +709,24 @@ class JoinForm(Model):
     nudges_no: Label
 
 
+class OpenForm(Model):
+    """The form behind `/cohort open`."""
+
+    title: Annotated[str, StringConstraints(min_length=1, max_length=24)]
+    submit: Annotated[str, StringConstraints(min_length=1, max_length=24)]
+    intro: Line
+    name_label: Label
+    name_hint: Line
+    start_label: Label
+    start_hint: Line
+    zone_label: Label
+    zone_hint: Line
+    plan_label: Label
+    threads_label: Label
+    threads_yes: Label
+    threads_no: Label
+
+
 class Commands(Model):
     """One line of help for each command; the same words in every chat's own list of commands."""
 
@@ -712,6 +740,7 @@ class Commands(Model):
     leave: Line
     help: Line
     log: Line
+    open: Line
 
 
 class Refusals(Model):
@@ -741,6 +770,11 @@ class Refusals(Model):
     already_resting: Annotated[Line, fills("step")]
     unknown_command: Annotated[Line, fills("given", "nearest")]
     not_organiser: Line
+    no_room: Line
+    room_has_cohort: Line
+    bad_date: Annotated[Line, fills("given")]
+    starts_too_early: Annotated[Line, fills("given")]
+    title_length: Annotated[Line, fills("most")]
     not_saved: Line
 
 
@@ -756,6 +790,7 @@ class Voice(Model):
     graduation: Annotated[Say, fills("cohort", "graduates", "members", "tasks", "check_ins", "hours")]
     report: Annotated[Say, fills("count")]
     report_line: Annotated[Line, fills("kind", "step", "to", "due", "reason")]
+    unreachable: Annotated[Say, fills("member")]
 
     joined: Annotated[Say, fills("name", "board_name", "cohort", "number", "step", "deadline")]
     joined_early: Annotated[Say, fills("name", "board_name", "cohort", "start")]
@@ -777,10 +812,12 @@ class Voice(Model):
     left: Annotated[Say, fills("cohort")]
     help: Annotated[Say, fills("cohort")]
     log: Annotated[Say, fills("cohort")]
+    opened: Annotated[Say, fills("cohort", "plan", "start", "ends", "welcome", "zone")]
 
     words: Words
     commands: Commands
     join_form: JoinForm
+    open_form: OpenForm
     refusals: Refusals
 
 

@@ -226,6 +226,14 @@ def zone_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in _names().values() if not name.startswith("Etc/")))
 
 
+def nearest_zones(typed: str) -> tuple[str, ...]:
+    """For somebody who is still typing: names of which a part begins so, then those that hold it, then look-alikes."""
+    key = _key(typed)
+    begin = [name for name in zone_names() if any(_key(part).startswith(key) for part in (name, *name.split("/")))]
+    hold = [name for name in zone_names() if key in _key(name)]
+    return tuple(dict.fromkeys((*begin, *hold, *_nearest(key))))
+
+
 def _key(name: str) -> str:
     return "_".join(name.split()).casefold()
 

@@ -188,3 +188,38 @@ class UnknownCommand(Refused):
 @dataclass
 class NotOrganiser(Refused):
     sentence = "not_organiser"
+
+
+@dataclass
+class NoRoom(Refused):
+    """Asked in private, where no cohort can live."""
+
+    sentence = "no_room"
+
+
+@dataclass
+class RoomHasCohort(Refused):
+    sentence = "room_has_cohort"
+
+
+@dataclass
+class BadDate(Refused):
+    given: str
+    sentence = "bad_date"
+    field = "start"
+
+
+@dataclass
+class StartsTooEarly(Refused):
+    """A cohort cannot begin in the past: its first days could not be posted any more."""
+
+    given: str
+    sentence = "starts_too_early"
+    field = "start"
+
+
+@dataclass
+class TitleLength(Refused):
+    most: int
+    sentence = "title_length"
+    field = "title"

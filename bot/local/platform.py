@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from bot.herald import Rejected
 from bot.ledger import Account, Receipt, Room
@@ -14,7 +15,7 @@ from scheduler.clock import Clock
 
 
 class LocalPlatform:
-    """Posting the same key again gives the receipt of the post that is there."""
+    """Posting the same key again gives the receipt of the post that is there. Threads there are none."""
 
     def __init__(self, history: History, clock: Clock, room: Room, people: Iterable[Person]) -> None:
         self._history = history
@@ -22,15 +23,21 @@ class LocalPlatform:
         self._room = room
         self._accounts = frozenset(person.account for person in people)
 
+    async def ready(self, to: Room | Account) -> None:
+        """At once: nobody rations this chat."""
+
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
         post = await self._history.add(
             self._place(to), render.message(message), author=NINETY, at=self._clock.now(),
             only_for=to.user if isinstance(to, Account) else None, key=key)
         return _receipt(to, post)
 
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
+    async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
         post = await self._history.find(self._place(to), key)
         return None if post is None else _receipt(to, post)
+
+    async def award(self, to: Account, room: Room, role: str) -> None:
+        raise Rejected("there are no roles in the local chat")
 
     def _place(self, to: Room | Account) -> str:
         if isinstance(to, Account):

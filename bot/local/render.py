@@ -30,6 +30,7 @@ from bot.messages import (
     Line,
     Link,
     Markdown,
+    Mention,
     Message,
     Option,
     Paragraph,
@@ -240,6 +241,8 @@ def _piece(piece: Piece) -> str:
             return typed(piece.text)
         case When():
             return when(piece)
+        case Mention():
+            return f"<strong>{typed(piece.name)}</strong>"
         case Markdown():
             return ""  # has no mark
         case _:

@@ -46,7 +46,7 @@ HEARTBEAT = 15.0
 class Door(Protocol):
     """What the chat asks of the desk."""
 
-    async def command(self, caller: Caller, line: str, now: datetime) -> Message | Form: ...
+    async def command(self, caller: Caller, line: str, request: RequestId, now: datetime) -> Message | Form: ...
 
     async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
                      now: datetime) -> Message: ...
@@ -227,7 +227,7 @@ class _Chat:
         async with self._turns[person.user]:
             if (post := await self._history.find(where, key)) is not None:
                 return web.json_response({"post": self._shown(post)})
-            answer = await self._desk.command(caller, sent.line, self._clock.now())
+            answer = await self._desk.command(caller, sent.line, RequestId(sent.request), self._clock.now())
             if isinstance(answer, Form):
                 return web.json_response({"form": {"kind": answer.kind, "about": answer.about, "title": answer.title,
                                                    "html": render.form(answer)}})
@@ -249,7 +249,7 @@ class _Chat:
                                              RequestId(f"{sent.request}:{content}"), self._clock.now())
             if answer.refused:
                 return web.json_response({"refused": {"html": render.message(answer), "field": answer.field}})
-            if typed(answers, "zone"):
+            if sent.kind in ("join", "settings"):
                 self._moved(person, typed(answers, "zone"))
             return await self._answered(person, where, render.message(answer), key)
 

@@ -27,12 +27,14 @@ BUSY = 2.0
 class Database:
     """Runs functions over a connection, each as one transaction, off the event loop.
 
-    One that is not `durable` may lose what it holds in a power cut: for rehearsals and demos."""
+    One that is not `durable` may lose what it holds in a power cut, and so is never waited for: it runs in the caller's
+    own thread. For rehearsals, which are then the same to the byte, and for demos."""
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
         if make_url(url).get_backend_name() != "sqlite":
             raise ValueError(f"{make_url(url).get_backend_name()} is not supported yet: use sqlite:///path/to/file.db")
         self.engine = _sqlite(url, durable)
+        self._durable = durable
         # SQLite lets one writer in at a time; a queue of our own is fairer and faster than its lock.
         self._thread = ThreadPoolExecutor(1, "ninety-database")
 
@@ -49,6 +51,8 @@ class Database:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Raises Unsaved when the database could not do it; what `work` itself raises comes through."""
+        if not self._durable:
+            return self.run_here(work)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.run_here, work)
 
     def run_here(self, work: Callable[[Connection], T]) -> T:

@@ -19,6 +19,7 @@ from bot.ledger import (
     Cohort,
     CohortId,
     Delivery,
+    Lane,
     Lease,
     Logged,
     Member,
@@ -63,9 +64,10 @@ _ABOVE = _WITH_POINTS.where(_m.points > bindparam("points_"))
 _WITHDRAW = update(tables.delivery).where(
     _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_"))
 _WITHDRAW_STEP = _WITHDRAW.where(_d.step == bindparam("step_"))
-_CLAIMABLE = (select(tables.delivery).where(_d.claimable <= bindparam("now"), _d.state.in_(_OPEN))
+_IN_LANE = (_d.platform == bindparam("platform"), _d.private == bindparam("private"))
+_CLAIMABLE = (select(tables.delivery).where(*_IN_LANE, _d.claimable <= bindparam("now"), _d.state.in_(_OPEN))
               .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
-_NEXT_DUE = select(_d.claimable).where(_d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
+_NEXT_DUE = select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
 
 
 class StoredLedger:
@@ -99,7 +101,8 @@ class StoredTransaction:
     # --- cohorts
 
     def open_cohort(self, title: str, start: date, zone: str, edition: Edition, room: Room,
-                    organiser: Account | None, salt: str, at: datetime) -> Cohort:
+                    organiser: Account | None, salt: str, at: datetime, *, threads: bool = False,
+                    graduate_role: str = "") -> Cohort:
         if self.cohort_in(room) is not None:
             raise RoomTaken(str(room))
         self._connection.execute(_insert_if_new(self._connection.dialect.name, tables.edition),
@@ -108,7 +111,7 @@ class StoredTransaction:
             title=title, start=start, zone=zone, digest=edition.digest, platform=room.platform,
             workspace=room.workspace, channel=room.channel, salt=salt, opened_at=at,
             organiser_platform=organiser and organiser.platform, organiser_workspace=organiser and organiser.workspace,
-            organiser_user=organiser and organiser.user))
+            organiser_user=organiser and organiser.user, threads=threads, graduate_role=graduate_role))
         assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
         return self.cohort(CohortId(result.inserted_primary_key[0]))
 
@@ -203,8 +206,8 @@ class StoredTransaction:
     def owe(self, deliveries: Iterable[Delivery]) -> int:
         rows = [{
             "key": one.key, "cohort": one.cohort, "kind": one.kind.value, "step": one.step, "member": one.member,
-            "due": one.due, "latest": one.latest, "state": State.OWED.value, "attempt": 0, "claimable": one.due,
-            "reason": ""} for one in deliveries]
+            "platform": one.lane.platform, "private": one.lane.private, "due": one.due, "latest": one.latest,
+            "state": State.OWED.value, "attempt": 0, "claimable": one.due, "reason": ""} for one in deliveries]
         if not rows:
             return 0
         return int(self._connection.execute(_owe(self._connection.dialect.name), rows).rowcount)
@@ -216,8 +219,8 @@ class StoredTransaction:
             self._connection.execute(_WITHDRAW_STEP, known | {"step_": step})
         return int(result.rowcount)
 
-    def claim(self, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
-        rows = self._connection.execute(_CLAIMABLE, {"now": now, "most": most}).all()
+    def claim(self, lane: Lane, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
+        rows = self._connection.execute(_CLAIMABLE, lane._asdict() | {"now": now, "most": most}).all()
         if rows:
             self._connection.execute(
                 update(tables.delivery).where(tables.delivery.c.id.in_([row.id for row in rows])).values(
@@ -234,8 +237,8 @@ class StoredTransaction:
             tables.delivery.c.key == lease.delivery.key, tables.delivery.c.attempt == lease.attempt,
             tables.delivery.c.state == State.SENDING.value).values(values)).rowcount == 1
 
-    def next_due(self) -> datetime | None:
-        return self._connection.execute(_NEXT_DUE).scalar()
+    def next_due(self, lane: Lane) -> datetime | None:
+        return self._connection.execute(_NEXT_DUE, lane._asdict()).scalar()
 
     def nudges_owed(self, cohort: CohortId) -> int:
         return int(self._connection.execute(_NUDGES_OWED, {"cohort": cohort}).scalar_one())
@@ -298,7 +301,8 @@ def _cohort(row: Row[Any]) -> Cohort:
     if row.organiser_user is not None:
         organiser = Account(row.organiser_platform, row.organiser_workspace, row.organiser_user)
     return Cohort(CohortId(row.id), row.title, row.start, row.zone, Edition.parse(row.snapshot),
-                  Room(row.platform, row.workspace, row.channel), organiser, row.salt, row.opened_at)
+                  Room(row.platform, row.workspace, row.channel), organiser, row.salt, row.opened_at,
+                  row.threads, row.graduate_role)
 
 
 def _member(row: Row[Any]) -> Member:
@@ -315,7 +319,8 @@ def _entry(row: Row[Any]) -> Entry:
 
 def _delivery(row: Row[Any]) -> Delivery:
     return Delivery(DeliveryKey(row.key), CohortId(row.cohort), PostKind(row.kind), row.step,
-                    None if row.member is None else MemberId(row.member), row.due, row.latest)
+                    None if row.member is None else MemberId(row.member), row.due, row.latest,
+                    Lane(row.platform, row.private))
 
 
 def _logged(row: Row[Any]) -> Logged:

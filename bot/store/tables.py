@@ -21,6 +21,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,6 +72,9 @@ cohort = Table(
     Column("opened_at", Instant, nullable=False),
     # For how many steps the nudges have been derived.
     Column("nudges_owed", Integer, nullable=False, default=0),
+    # Discord only: a thread below each week's post, and the role of those who graduate.
+    Column("threads", Boolean, nullable=False, server_default=false()),
+    Column("graduate_role", String, nullable=False, server_default=text("''")),
     UniqueConstraint("platform", "workspace", "channel", name="one_cohort_a_room"),
 )
 
@@ -119,6 +124,9 @@ delivery = Table(
     Column("kind", String(16), nullable=False),
     Column("step", String),
     Column("member", ForeignKey(member.c.id)),
+    # The lane it waits in: which chat, and whether to a person or to the room.
+    Column("platform", String, nullable=False, server_default=text("'local'")),
+    Column("private", Boolean, nullable=False, server_default=false()),
     Column("due", Instant, nullable=False),
     Column("latest", Instant, nullable=False),
     Column("state", String(16), nullable=False),
@@ -131,10 +139,27 @@ delivery = Table(
     Column("link", String),
     Column("sent_at", Instant),
     Column("report", String),
-    Index("delivery_by_claimable", "claimable"),
+    Index("delivery_by_lane", "platform", "private", "claimable"),
     Index("delivery_by_member", "member", "state"),
     Index("delivery_by_cohort", "cohort", "due"),
     Index("delivery_by_report", "report"),
+)
+
+direct_channel = Table(
+    "direct_channel", metadata,
+    # Where a person is written to in private: opening such a channel is what a platform rations most.
+    Column("platform", String, primary_key=True),
+    Column("workspace", String, primary_key=True),
+    Column("user", String, primary_key=True),
+    Column("channel", String, nullable=False),
+)
+
+published = Table(
+    "published", metadata,
+    # What commands a platform was last told of, so that it is told again only when they have changed.
+    Column("platform", String, primary_key=True),
+    Column("application", String, primary_key=True),
+    Column("digest", String, nullable=False),
 )
 
 local_post = Table(

@@ -39,7 +39,7 @@ async def filled(url: str) -> tuple[Database, Desk]:
     database = Database(url)
     migrate(database)
     ledger = StoredLedger(database)
-    desk = Desk(ledger, guide.voice)
+    desk = Desk(ledger, guide)
     edition = Edition.of(guide, "ninety-days")
     await open_cohort(ledger, "Bench", date(2026, 11, 23), "Europe/Berlin", edition, ROOM, None, "salt",
                       MONDAY - timedelta(days=3))

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot import transcript
-from bot.cohort.journal import CheckedIn, Joined, Rested
-from bot.herald import LEASE, RETRY, Busy, Herald, Rejected, posts
-from bot.ledger import Account, Cohort, Logged, Member, Receipt, RequestId, Room, State, Transaction
-from bot.messages import DeliveryKey, Message
+from bot.cohort.journal import CheckedIn, Joined, Left, Rested
+from bot.herald import AT_ONCE, LEASE, RETRY, Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
+from bot.ledger import Account, Cohort, Delivery, Lane, Logged, Member, Receipt, RequestId, Room, State, Transaction
+from bot.messages import Button, DeliveryKey, Mention, Message, fill
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
@@ -34,6 +34,10 @@ EDITION = Edition.of(load(default_path()), "ninety-days")
 FIRST, SECOND = EDITION.plan.steps[0].id, EDITION.plan.steps[1].id
 
 
+def account(user: str) -> Account:
+    return Account("local", "", user)
+
+
 @dataclass
 class Chat:
     """A platform that keeps what it took, and does next what `faults` say: a fault may post before it fails."""
@@ -42,6 +46,21 @@ class Chat:
     posted: list[tuple[Room | Account, Message, DeliveryKey]] = field(default_factory=list)
     faults: list[Callable[[Callable[[], Receipt]], Awaitable[Receipt]]] = field(default_factory=list)
     looked_for: list[DeliveryKey] = field(default_factory=list)
+    find_faults: list[Exception] = field(default_factory=list)
+    award_faults: list[Exception] = field(default_factory=list)
+    awarded: list[tuple[Account, Room, str]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """Shut until it is set, for people only."""
+    waiting: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when as many wait as may at once."""
+
+    async def ready(self, to: Room | Account) -> None:
+        if self.gate is not None and isinstance(to, Account):
+            self.waiting += 1
+            if self.waiting == AT_ONCE:
+                self.full.set()
+            await self.gate.wait()
 
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
         def take() -> Receipt:
@@ -50,10 +69,17 @@ class Chat:
 
         return await self.faults.pop(0)(take) if self.faults else take()
 
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
+    async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
         self.looked_for.append(key)
+        if self.find_faults:
+            raise self.find_faults.pop(0)
         return next((self._receipt(number) for number, (room, _, posted) in enumerate(self.posted, 1)
                      if (room, posted) == (to, key)), None)
+
+    async def award(self, to: Account, room: Room, role: str) -> None:
+        if self.award_faults:
+            raise self.award_faults.pop(0)
+        self.awarded.append((to, room, role))
 
     def _receipt(self, number: int) -> Receipt:
         return Receipt(str(number), f"#{number}", self.clock.now())
@@ -91,15 +117,16 @@ async def rejects(take: Callable[[], Receipt]) -> Receipt:
 class House:
     """A cohort on a real database, with a herald and a chat."""
 
-    def __init__(self, database: Database, at: datetime = OPENED, start: date = START, zone: str = "Europe/Berlin") \
-            -> None:
+    def __init__(self, database: Database, at: datetime = OPENED, start: date = START, zone: str = "Europe/Berlin",
+                 graduate_role: str = "") -> None:
         self.clock = VirtualClock(at)
         self.ledger = StoredLedger(database)
         self.chat = Chat(self.clock)
         self.herald = Herald(self.ledger, {"local": self.chat}, self.clock, "this process")
 
         def work(tx: Transaction) -> Cohort:
-            cohort = tx.open_cohort("Autumn", start, zone, EDITION, ROOM, ORGANISER, "salt", at)
+            cohort = tx.open_cohort("Autumn", start, zone, EDITION, ROOM, ORGANISER, "salt", at,
+                                    graduate_role=graduate_role)
             tx.owe(posts(cohort))
             return cohort
 
@@ -113,6 +140,11 @@ class House:
             return member
 
         return self.ledger.transact_here(work)
+
+    def member(self, user: str) -> Member:
+        found = self.ledger.transact_here(lambda tx: tx.enrolment(self.cohort.id, account(user)))
+        assert found is not None
+        return found
 
     def write(self, member: Member, event: CheckedIn | Rested) -> None:
         self.ledger.transact_here(lambda tx: tx.append(member, event, RequestId(f"{event}")))
@@ -275,9 +307,135 @@ async def test_what_goes_wrong_after_a_report_is_reported_too(house: House) -> N
     await house.play(datetime(2026, 11, 23, 7, tzinfo=UTC))
     house.chat.faults = [rejects]
     await house.play(datetime(2026, 11, 23, 10, tzinfo=UTC))
-    assert [text.splitlines()[-1] for text in house.chat.texts(ORGANISER)] == [
+    assert [text.splitlines()[-2] for text in house.chat.texts(ORGANISER)] == [
         "- welcome, week 1, to local:ninety, due Friday 20 November 2026, 09:00: the room is gone",
         "- week opens, week 1, to local:ninety, due Monday 23 November 2026, 09:00: the room is gone"]
+
+
+# --- people who cannot be reached, and what somebody must cure -------------------------------------------------------
+
+
+def fails_with(error: Exception) -> Callable[[Callable[[], Receipt]], Awaitable[Receipt]]:
+    async def fault(take: Callable[[], Receipt]) -> Receipt:
+        raise error
+
+    return fault
+
+
+async def test_who_takes_no_direct_messages_is_told_once_in_the_room_and_not_tried_again(house: House) -> None:
+    """Each vain try counts against the bot, and somebody who waits for reminders should know that none will come."""
+    house.enrol("ada")
+    await house.play(datetime(2026, 11, 29, 15, tzinfo=UTC))
+    house.chat.faults = [fails_with(Unreachable("takes none"))]
+    await house.play(datetime(2026, 12, 13, 20, tzinfo=UTC))
+    assert house.chat.texts(account("ada")) == []
+    assert [key for key in house.chat.keys() if "unreachable" in key] == ["1:unreachable:1"]
+    (said,) = [message for _, message, key in house.chat.posted if key == "1:unreachable:1"]
+    assert said.body[0] == fill(EDITION.voice.unreachable.body, member=Mention("ada", "Ada"))
+    assert [state for key, (state, _) in house.states().items() if "nudge" in key] == [State.FAILED]
+    assert house.member("ada").nudges is False
+
+
+async def test_who_is_gone_from_the_server_has_left_the_cohort(house: House) -> None:
+    house.enrol("ada")
+    await house.play(datetime(2026, 11, 29, 15, tzinfo=UTC))
+    house.chat.faults = [fails_with(Gone("left the server"))]
+    await house.play(datetime(2026, 12, 13, 20, tzinfo=UTC))
+    assert house.member("ada").present is False
+    assert [key for key in house.chat.keys() if "nudge" in key or "unreachable" in key] == []
+    ada = house.member("ada").id
+    assert type(house.ledger.transact_here(lambda tx: tx.journal(ada))[-1].event) is Left
+
+
+async def test_what_somebody_can_cure_is_told_at_once_and_once_and_goes_out_when_it_is_cured(house: House) -> None:
+    no = fails_with(Hindered("give me the permission Send Messages"))
+    house.chat.faults = [no]
+    await house.tick(datetime(2026, 11, 20, 8, tzinfo=UTC))
+    told = house.chat.texts(ORGANISER)
+    assert [text.splitlines()[-2] for text in told] == [
+        "- welcome, week 1, to local:ninety, due Friday 20 November 2026, 09:00: give me the permission Send Messages"]
+    house.chat.faults = [no, no]
+    await house.play(datetime(2026, 11, 20, 8, 25, tzinfo=UTC))
+    assert f"1:{FIRST}:welcome" not in house.states(), "it is owed still"
+    await house.play(datetime(2026, 11, 20, 9, tzinfo=UTC))
+    assert house.states()[f"1:{FIRST}:welcome"][0] is State.SENT
+    assert house.chat.texts(ORGANISER) == told
+
+
+async def test_what_stays_hindered_is_missed_in_the_end_and_told(house: House) -> None:
+    house.chat.faults = [fails_with(Hindered("no permission"))]
+    await house.tick(datetime(2026, 11, 20, 8, tzinfo=UTC))
+    await house.tick(datetime(2026, 11, 23, 8, 30, tzinfo=UTC))
+    assert house.states()[f"1:{FIRST}:welcome"][0] is State.MISSED
+    await house.tick(datetime(2026, 11, 23, 9, tzinfo=UTC))
+    assert len(house.chat.texts(ORGANISER)) == 2
+
+
+async def test_a_look_back_that_is_hindered_does_not_send_blindly(house: House) -> None:
+    house.chat.faults = [cut_off_after_it_was_taken]
+    await house.tick(datetime(2026, 11, 20, 8, tzinfo=UTC))
+    house.chat.find_faults = [Hindered("no permission Read Message History")]
+    await house.play(datetime(2026, 11, 20, 8, 5, tzinfo=UTC))
+    assert house.states()[f"1:{FIRST}:welcome"][0] is State.UNKNOWN
+    await house.play(datetime(2026, 11, 20, 9, tzinfo=UTC))
+    assert (house.chat.keys().count(f"1:{FIRST}:welcome"), house.states()[f"1:{FIRST}:welcome"][0]) == (1, State.SENT)
+
+
+async def test_graduates_get_the_role_and_nobody_else(database: Database) -> None:
+    house = House(database, graduate_role="4711")
+    ada, _bo = house.enrol("ada"), house.enrol("bo")
+    for step in EDITION.plan.steps:
+        house.check_in(ada, step.id)
+    house.chat.award_faults = [ConnectionResetError()]
+    await house.play(house.cohort.course.ends + timedelta(days=3))
+    # The first try was cut off, and giving it again changes nothing.
+    assert house.chat.awarded == [(account("ada"), ROOM, "4711")]
+    assert {key: state for key, (state, _) in house.states().items() if "role" in key} == {"1:role:1": State.SENT}
+
+
+def test_a_cohort_without_a_role_gives_none(house: House) -> None:
+    assert house.cohort.graduate_role == ""
+
+
+# --- lanes ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_post_to_the_room_does_not_wait_behind_reminders(house: House) -> None:
+    """Three hundred reminders take five minutes where a channel may be opened each second."""
+    for number in range(AT_ONCE + 5):
+        house.enrol(f"m{number}")
+    await house.play(datetime(2026, 11, 29, 15, 59, tzinfo=UTC))
+    before = len(house.chat.posted)
+    house.clock.reach(datetime(2026, 11, 29, 16, tzinfo=UTC))
+    house.chat.gate = asyncio.Event()
+    private = asyncio.create_task(house.herald.drain(Lane("local", True), house.clock.now()))
+    await house.chat.full.wait()
+    house.ledger.transact_here(lambda tx: tx.owe([Delivery(
+        DeliveryKey("urgent"), house.cohort.id, PostKind.WEEK_OPENS, SECOND, None, house.clock.now(),
+        house.clock.now() + timedelta(hours=1), Lane("local", False))]))
+    await house.herald.drain(Lane("local", False), house.clock.now())
+    assert house.chat.keys()[before:] == ["urgent"]
+    assert house.chat.waiting == AT_ONCE, "no more are under way together"
+    house.chat.gate.set()
+    await private
+    assert len(house.chat.keys()) == before + 1 + AT_ONCE + 5
+
+
+async def test_every_message_carries_a_button_to_be_found_by(database: Database) -> None:
+    house = House(database, graduate_role="1")
+    ada = house.enrol("ada")
+    house.check_in(ada)
+    house.enrol("bo")
+    house.chat.faults = [rejects]
+    await house.play(datetime(2026, 11, 29, 15, tzinfo=UTC))
+    house.chat.faults = [fails_with(Unreachable("none"))]
+    await house.play(house.cohort.course.ends + timedelta(days=3))
+    kinds = {key.split(":")[1] if "report" in key or "unreachable" in key else key.split(":")[2]
+             for key in house.chat.keys()}
+    assert kinds == {"week_opens", "half_time", "week_closes", "graduation", "report", "unreachable", "nudge"}
+    assert [key for _, message, key in house.chat.posted
+            if not any(isinstance(button, Button) for button in message.buttons)] == []
+    assert {message.cohort for _, message, _ in house.chat.posted} == {house.cohort.id}
 
 
 # --- once -------------------------------------------------------------------------------------------------------------
@@ -352,7 +510,7 @@ async def test_a_send_that_could_outlast_its_lease_is_not_begun(house: House) ->
 
 async def test_an_attempt_that_was_overtaken_changes_nothing(house: House) -> None:
     at = datetime(2026, 11, 20, 8, tzinfo=UTC)
-    old = house.ledger.transact_here(lambda tx: tx.claim(at, at + LEASE, "a sleeper", 1))[0]
+    old = house.ledger.transact_here(lambda tx: tx.claim(Lane("local", False), at, at + LEASE, "a sleeper", 1))[0]
     await house.play(at + LEASE + timedelta(seconds=1))
     sent = house.log()[old.delivery.key]
     assert house.ledger.transact_here(lambda tx: tx.finish(old, State.FAILED, None, "late")) is False

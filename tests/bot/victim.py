@@ -24,17 +24,24 @@ class Deadly:
     def __init__(self, platform: LocalPlatform, where: str, number: int) -> None:
         self._platform, self._where, self._number = platform, where, number
 
+    async def ready(self, to: Room | Account) -> None:
+        """At once."""
+
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
         self._number -= 1
-        if self._number == 0 and self._where == "before":
+        last = self._number == 0
+        if last and self._where == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         receipt = await self._platform.post(to, message, key)
-        if self._number == 0 and self._where == "after":
+        if last and self._where == "after":
             os.kill(os.getpid(), signal.SIGKILL)
         return receipt
 
-    async def find(self, to: Room | Account, key: DeliveryKey) -> Receipt | None:
-        return await self._platform.find(to, key)
+    async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
+        return await self._platform.find(to, key, since)
+
+    async def award(self, to: Account, room: Room, role: str) -> None:
+        raise NotImplementedError
 
 
 async def main(url: str, now: str, where: str, number: int) -> None:

@@ -126,6 +126,6 @@ async def house(directory: Path, *, door: Door | None = None, guide: Path | None
         history = History(opened)
         bar = Bar(clock)
         shown: TimeBar | None = bar if time_bar else None
-        app = chat(door or Desk(ledger, GUIDE.voice), history, clock, PEOPLE, ROOM, guide, shown, voice=GUIDE.voice)
+        app = chat(door or Desk(ledger, GUIDE), history, clock, PEOPLE, ROOM, guide, shown, voice=GUIDE.voice)
         async with TestClient(TestServer(app)) as client:
             yield House(client, history, LocalPlatform(history, clock, ROOM, PEOPLE), opened, clock, bar)

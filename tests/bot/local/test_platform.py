@@ -22,11 +22,11 @@ HELLO = Message(markdown("Hello"))
 async def test_a_post_to_the_room_can_be_found_by_its_key(tmp_path: Path) -> None:
     async with database(tmp_path) as store:
         platform = LocalPlatform(History(store), VirtualClock(MONDAY), ROOM, PEOPLE)
-        assert await platform.find(ROOM, KEY) is None
+        assert await platform.find(ROOM, KEY, MONDAY) is None
         receipt = await platform.post(ROOM, HELLO, KEY)
         assert receipt == Receipt("1", "/chat/#post-1", MONDAY)
-        assert await platform.find(ROOM, KEY) == receipt
-        assert await platform.find(MEI.account, KEY) is None
+        assert await platform.find(ROOM, KEY, MONDAY) == receipt
+        assert await platform.find(MEI.account, KEY, MONDAY) is None
 
 
 async def test_the_same_key_twice_is_one_post_with_one_receipt(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_a_direct_message_is_for_one_person_and_its_link_says_whom(tmp_pat
         platform = LocalPlatform(history, VirtualClock(MONDAY), ROOM, PEOPLE)
         receipt = await platform.post(MEI.account, HELLO, KEY)
         assert receipt.link == "/chat/?as=mei#post-1"
-        assert await platform.find(MEI.account, KEY) == receipt
+        assert await platform.find(MEI.account, KEY, MONDAY) == receipt
         assert [post.only_for for post in await history.latest("mei", "@mei")] == ["mei"]
         assert await history.latest("sam", "@mei") == []
 

@@ -24,6 +24,7 @@ from bot.ledger import (
     Cohort,
     CohortId,
     Delivery,
+    Lane,
     Lease,
     Logged,
     Member,
@@ -49,6 +50,7 @@ T = TypeVar("T")
 
 NOW = datetime(2027, 1, 10, 17, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+LANE = Lane("local", False)
 HOSTILE = (
     "'; drop table member; --", '"', "\\", "<script>alert(1)</script>", "@everyone <!channel> <@U1>", "{name} %s %(a)s",
     "a\r\nb\tc", "\x00 nothing ends here", "\u202etxet desrever", "e\u0301 is not \u00e9", "👩\u200d💻🏳️\u200d🌈", "ﷺ",
@@ -79,11 +81,11 @@ def joined(tx: Transaction, cohort: Cohort, name: str, points: int = 0, *, prese
 
 def nudge(cohort: Cohort, member: Member | None = None, key: str = "a", due: datetime = NOW) -> Delivery:
     return Delivery(DeliveryKey(key), cohort.id, PostKind.NUDGE if member else PostKind.WEEK_OPENS, "week-1",
-                    member.id if member else None, due, due + 60 * MINUTE)
+                    member.id if member else None, due, due + 60 * MINUTE, LANE)
 
 
 def claim(tx: Transaction, now: datetime = NOW, most: int = 20, holder: str = "me") -> list[Lease]:
-    return list(tx.claim(now, now + MINUTE, holder, most))
+    return list(tx.claim(LANE, now, now + MINUTE, holder, most))
 
 
 def states(tx: Transaction, cohort: Cohort) -> dict[str, State]:
@@ -298,18 +300,18 @@ def test_a_claim_takes_what_is_due_the_oldest_first(ledger: StoredLedger) -> Non
         late, older, due = (nudge(cohort, key=key, due=NOW - wait) for key, wait in (
             ("c", -timedelta(microseconds=1)), ("b", MINUTE), ("a", 0 * MINUTE)))
         tx.owe([late, due, older])
-        assert tx.next_due() == older.due
+        assert tx.next_due(LANE) == older.due
         assert claim(tx, most=1) == [Lease(older, 1, NOW + MINUTE, look_back=False)]
         assert claim(tx) == [Lease(due, 1, NOW + MINUTE, look_back=False)]
         assert claim(tx) == []
-        assert tx.next_due() == late.due
+        assert tx.next_due(LANE) == late.due
         assert states(tx, cohort) == {"b": State.SENDING, "a": State.SENDING, "c": State.OWED}
 
     ledger.transact_here(work)
 
 
 def test_nothing_is_due_in_an_empty_database(ledger: StoredLedger) -> None:
-    assert ledger.transact_here(lambda tx: (tx.next_due(), claim(tx), tx.cohorts())) == (None, [], [])
+    assert ledger.transact_here(lambda tx: (tx.next_due(LANE), claim(tx), tx.cohorts())) == (None, [], [])
 
 
 def test_a_lease_that_ran_out_is_claimed_again_with_a_look_back(ledger: StoredLedger) -> None:
@@ -318,7 +320,7 @@ def test_a_lease_that_ran_out_is_claimed_again_with_a_look_back(ledger: StoredLe
         cohort = opened(tx)
         tx.owe([nudge(cohort)])
         (first,) = claim(tx)
-        assert tx.next_due() == NOW + MINUTE
+        assert tx.next_due(LANE) == NOW + MINUTE
         assert claim(tx, NOW + MINUTE - timedelta(microseconds=1)) == []
         (second,) = claim(tx, NOW + MINUTE)
         assert (second.attempt, second.look_back) == (2, True)
@@ -330,7 +332,7 @@ def test_a_lease_that_ran_out_is_claimed_again_with_a_look_back(ledger: StoredLe
         assert tx.finish(second, State.SENT, receipt, "found")
         assert not tx.finish(second, State.UNKNOWN, None, "twice", NOW)
         assert tx.deliveries(cohort.id) == [Logged(nudge(cohort), State.SENT, 2, receipt, "found")]
-        assert tx.next_due() is None
+        assert tx.next_due(LANE) is None
         assert claim(tx, NOW + 600 * MINUTE) == []
 
     ledger.transact_here(work)
@@ -345,7 +347,7 @@ def test_what_is_not_settled_is_tried_again_when_it_was_said(ledger: StoredLedge
         tx.owe([nudge(cohort)])
         (lease,) = claim(tx)
         assert tx.finish(lease, state, None, "busy", NOW + 5 * MINUTE)
-        assert tx.next_due() == NOW + 5 * MINUTE
+        assert tx.next_due(LANE) == NOW + 5 * MINUTE
         assert claim(tx, NOW + 4 * MINUTE) == []
         (again,) = claim(tx, NOW + 5 * MINUTE)
         assert (again.attempt, again.look_back) == (2, look_back)
@@ -360,7 +362,7 @@ def test_what_is_not_settled_is_never_forgotten(ledger: StoredLedger, state: Sta
         tx.owe([nudge(opened(tx))])
         (lease,) = claim(tx)
         tx.finish(lease, state, None, "")
-        assert tx.next_due() == lease.until
+        assert tx.next_due(LANE) == lease.until
 
     ledger.transact_here(work)
 

@@ -18,7 +18,7 @@ from bot.store import tables
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import DatabaseIsNewer, current, migrate
-from tests.bot.build import edition
+from tests.bot.build import guide
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_database_that_a_newer_program_wrote_is_left_alone(empty: Database) ->
 async def test_the_totals_are_what_the_journals_add_up_to(tmp_path: Path) -> None:
     """After a whole cohort of every temper: late, resting, amending, leaving off, joining late."""
     url = f"sqlite:///{tmp_path / 'rehearsal.db'}"
-    summary = await rehearse(edition(), date(2027, 1, 4), "Europe/Berlin", 20, 3, lambda line: None, url,
+    summary = await rehearse(guide(), "fortnight", date(2027, 1, 4), "Europe/Berlin", 20, 3, lambda line: None, url,
                              lambda share: None)
     assert summary.members == 20
 
