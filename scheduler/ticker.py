@@ -39,11 +39,17 @@ class Ticker:
         self._at_least = at_least
         self._drain = drain
         self._bell = asyncio.Event()
+        self._resting = asyncio.Event()
         self._leaving = False
 
     def wake(self) -> None:
         """Tick as soon as possible. From the event loop's own thread only."""
+        self._resting.clear()
         self._bell.set()
+
+    async def settled(self) -> None:
+        """Returns when no tick is running or asked for."""
+        await self._resting.wait()
 
     async def __aenter__(self) -> Self:
         self._leaving = False
@@ -51,7 +57,7 @@ class Ticker:
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True}  # late by any time still rings
         )
         self._alarms.start()
-        self._bell.set()
+        self.wake()
         self._pulse = asyncio.create_task(self._beat(), name="ticker")
         return self
 
@@ -71,8 +77,14 @@ class Ticker:
             self._pulse.result()
 
     async def _beat(self) -> None:
-        while await self._bell.wait() and not self._leaving:
+        while not self._leaving:
+            if not self._bell.is_set():
+                self._resting.set()
+            await self._bell.wait()
+            self._resting.clear()
             self._bell.clear()
+            if self._leaving:
+                break
             pause = await self._one_tick()
             if not self._leaving:
                 self._alarms.add_job(

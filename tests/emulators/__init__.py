@@ -1,0 +1,1 @@
+"""Loopback platforms for the tests, which refuse as the real ones do."""
