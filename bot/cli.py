@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -237,20 +238,27 @@ def run(
     room: Annotated[str, typer.Option(help="Which local room, where there are several.")] = "local:ninety",
     guide: GuideFile = None,
 ) -> None:
-    """Run the bot: the local chat room on this machine, with the cohort that lives in it, in real time."""
+    """Run the bot in real time: on Discord, if NINETY_DISCORD_TOKEN is set, and in the local chat room on this machine.
+    """
+    import logging
+
     from bot.app import running
+    from bot.discord.client import BadToken
     from bot.settings import Settings
     from bot.store.migrate import DatabaseIsNewer
 
     settings, loaded, place = Settings(), _guide(guide), _room(room)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for chatty in ("apscheduler", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
     async def serve() -> None:
-        async with running(settings, loaded, place, people or []) as application:
-            await _serve(application, settings.port, "Ninety is running. Stop it with Ctrl-C.")
+        async with running(settings, loaded, place, people or []) as ninety:
+            await _serve(ninety.web, settings.port, "Ninety is running. Stop it with Ctrl-C.", ninety.lines)
 
     try:
         _run(serve())
-    except (DatabaseIsNewer, ValueError) as error:
+    except (BadToken, DatabaseIsNewer, ValueError) as error:
         _fail(error)
 
 
@@ -278,8 +286,12 @@ def cohort_open(
     title: Annotated[str, typer.Argument(help="What its members call it, for example \"Autumn 2026\".")],
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of week 1, as 2026-11-30.")],
     zone: Annotated[str, typer.Option(help="Its posts follow this time zone: a city, or an IANA name.")],
-    room: Annotated[str, typer.Option(help="Where it lives: local:CHANNEL.")] = "local:ninety",
-    organiser: Annotated[str, typer.Option(help="The user who is told when something is missed.")] = "organiser",
+    room: Annotated[str, typer.Option(help="Where it lives: local:CHANNEL, or discord:SERVER:CHANNEL.")] =
+        "local:ninety",
+    organiser: Annotated[str, typer.Option(help="The user who is told when something is missed: their id on the "
+                                                "platform.")] = "organiser",
+    threads: Annotated[bool, typer.Option("--threads", help="Discord: a thread below each week's post.")] = False,
+    role: Annotated[str, typer.Option(help="Discord: the id of the role that graduates get.")] = "",
     plan: Annotated[str | None, typer.Option(help="The guide's usual plan if left out.")] = None,
     guide: GuideFile = None,
 ) -> None:
@@ -288,7 +300,7 @@ def cohort_open(
 
     from bot.cohort.refusals import StartsTooEarly
     from bot.desk import open_cohort
-    from bot.ledger import Account, RoomTaken
+    from bot.ledger import RoomTaken
     from content.edition import Edition
     from scheduler.calendar import UnknownZone
 
@@ -298,8 +310,8 @@ def cohort_open(
     with _Open() as ledger:
         try:
             opened = asyncio.run(open_cohort(
-                ledger, title, start.date(), zone, edition, place, Account(place.platform, place.workspace, organiser),
-                secrets.token_hex(16), datetime.now(UTC)))
+                ledger, title, start.date(), zone, edition, place, place.account(organiser), secrets.token_hex(16),
+                datetime.now(UTC), threads=threads, graduate_role=role))
         except RoomTaken:
             _fail(f"a cohort lives in {place} already; `ninety cohort list` shows it", 2)
         except StartsTooEarly as error:
@@ -468,10 +480,14 @@ def _plan(guide: Guide, name: str | None) -> str:
 def _room(typed: str) -> Room:
     from bot.ledger import Room
 
-    platform, _, channel = typed.partition(":")
-    if platform != "local" or not channel:
-        _fail(f"{typed!r} is no room: write local:CHANNEL, for example local:ninety", 2)
-    return Room(platform, "", channel)
+    match typed.split(":"):
+        case ["local", channel] if channel:
+            return Room("local", "", channel)
+        case ["discord", server, channel] if server.isdecimal() and channel.isdecimal():
+            return Room("discord", server, channel)
+        case _:
+            _fail(f"{typed!r} is no room: write local:CHANNEL, such as local:ninety, or discord:SERVER:CHANNEL with "
+                  "the two numbers of a channel's link", 2)
 
 
 class _Open:
@@ -506,7 +522,8 @@ def _find(ledger: StoredLedger, number: int) -> Cohort:
     return found[0]
 
 
-async def _serve(application: object, port: int, greeting: str) -> None:
+async def _serve(application: object, port: int, greeting: str, lines: Sequence[asyncio.Task[None]] = ()) -> None:
+    """Until the process is asked to end, or one of the lines fails for good."""
     import errno
 
     from aiohttp import web
@@ -522,19 +539,23 @@ async def _serve(application: object, port: int, greeting: str) -> None:
                 raise
             _fail(f"port {port} is taken, perhaps by another Ninety; stop it, or choose another port")
         typer.echo(f"{greeting}\n\n  guide  http://127.0.0.1:{port}/\n  chat   http://127.0.0.1:{port}/chat/\n")
-        await _stopped()
+        await _stopped(lines)
     finally:
         await runner.cleanup()
 
 
-async def _stopped() -> None:
-    """Returns when the process is asked to end."""
+async def _stopped(lines: Sequence[asyncio.Task[None]]) -> None:
+    """Returns when the process is asked to end; raises what a line has failed with."""
     import signal
 
     asked = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, asked.set)
-    await asked.wait()
+    stop = asyncio.create_task(asked.wait())
+    ended, _ = await asyncio.wait({stop, *lines}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    for line in ended:
+        line.result()
 
 
 def _run(main_: object) -> None:

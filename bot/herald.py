@@ -367,6 +367,14 @@ class Herald:
         self._clock = clock
         self._holder = holder
         self._site = site
+        self._leaving = False
+        self._turns: set[asyncio.Timeout] = set()
+
+    def leave(self) -> None:
+        """Begins nothing more: sends under way go on, those that wait for their turn go back to what is owed."""
+        self._leaving = True
+        for turn in self._turns:
+            turn.reschedule(asyncio.get_running_loop().time())
 
     @property
     def lanes(self) -> Sequence[Lane]:
@@ -390,7 +398,7 @@ class Herald:
             while True:
                 # Sending takes time, and a lease is counted from when it is taken.
                 later = max(now, self._clock.now())
-                letters = await self._ledger.transact(
+                letters = [] if self._leaving else await self._ledger.transact(
                     partial(self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way)))
                 under_way |= {asyncio.create_task(self._deliver(letter, now)) for letter in letters
                               if letter is not None}
@@ -437,11 +445,16 @@ class Herald:
         platform = self._platforms[letter.to.platform]
         not_begun = _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
         # A send is not begun when it might not be over before another process may take the lease.
-        if now + SEND > lease.until:
+        if self._leaving or now + SEND > lease.until:
             return not_begun
         try:
-            async with asyncio.timeout((lease.until - now - SEND).total_seconds()):
-                await platform.ready(letter.to)
+            async with asyncio.timeout((lease.until - now - SEND).total_seconds()) as turn:
+                self._turns.add(turn)
+                try:
+                    if not isinstance(letter.said, _Award):
+                        await platform.ready(letter.to)
+                finally:
+                    self._turns.discard(turn)
         except TimeoutError:
             return not_begun
         except Exception as error:  # nothing was sent yet

@@ -914,8 +914,6 @@ async def test_a_repeated_rest_rests_once(house: House) -> None:
     house.clock.reach(WEEK_1 + timedelta(days=7))
     assert (await house.says("ada", "cohort rest", "r1")).body[0] == first.body[0]
     assert (await house.kinds("ada")).count(Rested) == 1
-    await house.says("ada", "cohort rest", "r2")
-    assert (await house.kinds("ada")).count(Rested) == 2
 
 
 async def test_a_repeated_leave_answers_as_before(house: House) -> None:

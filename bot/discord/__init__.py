@@ -1,0 +1,1 @@
+"""The bot on Discord: Message and Form drawn with its native components."""

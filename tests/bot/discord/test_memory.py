@@ -1,0 +1,61 @@
+"""What is remembered between runs, and the statements that both databases must understand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql import ClauseElement
+
+from bot.discord.memory import Memory
+from bot.store.database import Database
+
+T = TypeVar("T")
+
+
+async def test_the_channel_of_direct_messages_is_kept_and_may_change(database: Database) -> None:
+    memory = Memory(database)
+    assert await memory.dm_channel("11") is None
+    await memory.keep_dm_channel("11", "901")
+    await memory.keep_dm_channel("12", "902")
+    await memory.keep_dm_channel("11", "903")
+    assert [await Memory(database).dm_channel(user) for user in ("11", "12", "13")] == ["903", "902", None]
+    await memory.forget_dm_channel("11")
+    assert [await memory.dm_channel(user) for user in ("11", "12")] == [None, "902"]
+
+
+async def test_the_commands_last_published_are_kept_for_each_application(database: Database) -> None:
+    memory = Memory(database)
+    assert await memory.published("7") is None
+    await memory.keep_published("7", "aa")
+    await memory.keep_published("8", "bb")
+    await memory.keep_published("7", "cc")
+    assert [await Memory(database).published(application) for application in ("7", "8", "9")] == ["cc", "bb", None]
+
+
+class _PostgreSQL:
+    """A connection without a database behind it: it only says what it was told."""
+
+    dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def execute(self, statement: ClauseElement) -> None:
+        self.said.append(re.sub(r"%\((\w+)\)s(::VARCHAR)?", r":\1", str(statement.compile(dialect=self.dialect))))
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        return work(cast(Connection, self))
+
+
+async def test_on_postgresql_too_keeping_is_one_statement() -> None:
+    """Two would let two processes collide; and `user` is a reserved word there."""
+    database = _PostgreSQL()
+    await Memory(database).keep_dm_channel("11", "901")
+    assert database.said == [
+        'INSERT INTO direct_channel (platform, workspace, "user", channel) '
+        "VALUES (:platform, :workspace, :user, :channel) "
+        'ON CONFLICT (platform, workspace, "user") DO UPDATE SET channel = :param_1']
