@@ -162,6 +162,22 @@ published = Table(
     Column("digest", String, nullable=False),
 )
 
+slack_installation = Table(
+    "slack_installation", metadata,
+    # One row a workspace, or an enterprise for an app installed to all of it. Tokens are encrypted by who writes them.
+    Column("team", String, primary_key=True),
+    Column("enterprise", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("installed_at", Instant, nullable=False),
+)
+
+slack_state = Table(
+    "slack_state", metadata,
+    # Handed out when an installation begins, and taken back once when it ends.
+    Column("digest", String, primary_key=True),
+    Column("expires", Instant, nullable=False),
+)
+
 local_post = Table(
     "local_post", metadata,
     Column("id", Number, primary_key=True),
