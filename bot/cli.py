@@ -24,6 +24,8 @@ site = typer.Typer(no_args_is_help=True, help="Build the guide's site, or serve 
 cohort = typer.Typer(no_args_is_help=True, help="Open a cohort, and see what it did.")
 app.add_typer(site, name="site")
 app.add_typer(cohort, name="cohort")
+doctor = typer.Typer(no_args_is_help=True, help="Check what a platform must know and allow before the first post.")
+app.add_typer(doctor, name="doctor")
 
 GuideFile = Annotated[Path | None, typer.Option("--guide", help="Another guide.yaml than the one of this checkout.",
                                                 envvar="NINETY_GUIDE")]
@@ -279,6 +281,37 @@ def migrate() -> None:
         database.close()
     typer.echo(f"The database is at version {now} already." if before == now else
                f"The database went from {'nothing' if before is None else f'version {before}'} to version {now}.")
+
+
+@doctor.command("discord")
+def doctor_discord(guide: GuideFile = None) -> None:
+    """The token, the clock, the commands, and what the bot may do in each cohort's channel; and a link to invite it.
+
+    Each line is ok, a problem or a note. Nothing is changed. Exit code 1 when there is a problem."""
+    import logging
+
+    from bot.discord.commands import payload
+    from bot.discord.doctor import examine
+    from bot.settings import Settings
+    from content.edition import Edition
+    from scheduler.clock import RealClock
+
+    settings, loaded = Settings(), _guide(guide)
+    token = settings.discord_token.get_secret_value() if settings.discord_token else ""
+    commands = payload(Edition.of(loaded, loaded.cohort.plan).voice)
+    with _Open() as ledger:
+        cohorts = asyncio.run(ledger.transact(lambda tx: list(tx.cohorts())))
+    # discord.py warns on standard error of what it lacks for voice, and of what is told here in plain words.
+    logging.getLogger("discord").addHandler(logging.NullHandler())
+
+    async def told() -> bool:
+        sound = True
+        async for finding in examine(token, settings.discord_api_url, RealClock(), cohorts, commands):
+            typer.echo(f"{finding.kind:8} {finding.text}")
+            sound = sound and finding.kind != "problem"
+        return sound
+
+    raise typer.Exit(0 if asyncio.run(told()) else 1)
 
 
 @cohort.command("open")
