@@ -8,7 +8,8 @@ import getpass
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -47,6 +48,16 @@ DRAIN = 6.0
 PUBLISH_AGAIN = timedelta(minutes=1)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast a platform may be gone about, and by which clock that is measured and waited for."""
+
+    dm_opens: timedelta = timedelta(seconds=1)
+    """The least time between two new direct message channels on Discord."""
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
 @dataclass
 class Running:
     web: web.Application
@@ -67,12 +78,12 @@ class _Platforms:
 
 @asynccontextmanager
 async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[str], clock: Clock | None = None,
-                  dm_opens: timedelta = timedelta(seconds=1)) -> AsyncIterator[Running]:
+                  pace: Pace | None = None) -> AsyncIterator[Running]:
     """Everything but the socket. `names` are of people who may sit at the browser, beside the organiser and those who
-    have joined; `dm_opens` is the least time between two new direct message channels on Discord.
+    have joined.
 
     Raises DatabaseIsNewer, or ValueError for a database that is not supported."""
-    clock = clock or RealClock()
+    clock, pace = clock or RealClock(), pace or Pace()
     site_dir = settings.site_dir if settings.site_dir.is_dir() else None  # once, before anything runs
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
@@ -85,38 +96,40 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         platforms = _Platforms({"local": LocalPlatform(history, clock, room, people)})
         if settings.discord_token is not None:
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            _add_discord(platforms, settings, desk, database, clock, session, dm_opens)
+            _add_discord(platforms, settings, desk, database, clock, session, pace)
         herald = Herald(ledger, platforms.posts, clock, f"{socket.gethostname()}:{os.getpid()}",
                         Site(settings.site_url or ("" if site_dir else None)))
         for cohort in await ledger.transact(lambda tx: tx.cohorts()):
             if cohort.room.platform not in platforms.posts:
                 log.warning("Cohort %d lives on %s, for which no token is set: nothing of it is sent from here",
                             cohort.id, cohort.room.platform)
-        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, platforms, desk.voice))
+        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, platforms, desk.voice, pace))
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
         voice = Edition.of(guide, guide.cohort.plan).voice
         yield Running(chat(desk, history, clock, people, room, site_dir, None, voice=voice), herald, tickers, lines)
 
 
 def _add_discord(platforms: _Platforms, settings: Settings, desk: Desk, database: Database, clock: Clock,
-                 session: aiohttp.ClientSession, dm_opens: timedelta) -> None:
+                 session: aiohttp.ClientSession, pace: Pace) -> None:
     assert settings.discord_token is not None  # noqa: S101  # the caller has looked
     token = settings.discord_token.get_secret_value().strip()
-    rest, memory = Rest(session, token, settings.discord_api_url), Memory(database)
+    rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
+    memory = Memory(database)
     shell = Shell(desk, clock, organiser_role=settings.discord_organiser_role)
-    platforms.posts["discord"] = DiscordPlatform(rest, memory, dm_opens)
+    platforms.posts["discord"] = DiscordPlatform(rest, memory, pace.dm_opens, monotonic=pace.monotonic,
+                                                 sleep=pace.sleep)
     platforms.lines.append(Connection(lambda: Client(
         shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token))
     platforms.rests.append((rest, memory))
 
 
 @asynccontextmanager
-async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: Voice) \
+async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: Voice, pace: Pace) \
         -> AsyncIterator[tuple[list[Ticker], list[asyncio.Task[None]]]]:
     """Pulses and lines. All are left at once, because the whole has ten seconds to stop."""
     tickers = [Ticker(partial(herald.drain, lane), clock, drain=DRAIN) for lane in herald.lanes]
     lines = [asyncio.create_task(line.keep()) for line in platforms.lines]
-    publishing = [asyncio.create_task(_published(rest, memory, voice)) for rest, memory in platforms.rests]
+    publishing = [asyncio.create_task(_published(rest, memory, voice, pace)) for rest, memory in platforms.rests]
     try:
         for ticker in tickers:
             await ticker.__aenter__()
@@ -130,7 +143,7 @@ async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: V
         await asyncio.gather(*lines, *publishing, return_exceptions=True)
 
 
-async def _published(rest: Rest, memory: Memory, voice: Voice) -> None:
+async def _published(rest: Rest, memory: Memory, voice: Voice, pace: Pace) -> None:
     """Tells Discord of our commands, when it answers."""
     while True:
         try:
@@ -141,7 +154,7 @@ async def _published(rest: Rest, memory: Memory, voice: Voice) -> None:
             return  # the line to the gateway says so, and ends everything
         except (Broken, Limited, Refused) as error:
             log.warning("The commands could not be published yet: %s", error)
-            await asyncio.sleep(PUBLISH_AGAIN.total_seconds())
+            await pace.sleep(PUBLISH_AGAIN.total_seconds())
 
 
 def _people(tx: Transaction, room: Room, names: Sequence[str]) -> list[Person]:
