@@ -73,7 +73,7 @@ class _Platforms:
 
     posts: dict[str, Platform]
     lines: list[Connection] = field(default_factory=list)
-    rests: list[tuple[Rest, Memory]] = field(default_factory=list)
+    rests: list[Rest] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ def _add_discord(platforms: _Platforms, settings: Settings, desk: Desk, database
                                                  sleep=pace.sleep)
     platforms.lines.append(Connection(lambda: Client(
         shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token))
-    platforms.rests.append((rest, memory))
+    platforms.rests.append(rest)
 
 
 @asynccontextmanager
@@ -129,7 +129,7 @@ async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: V
     """Pulses and lines. All are left at once, because the whole has ten seconds to stop."""
     tickers = [Ticker(partial(herald.drain, lane), clock, drain=DRAIN) for lane in herald.lanes]
     lines = [asyncio.create_task(line.keep()) for line in platforms.lines]
-    publishing = [asyncio.create_task(_published(rest, memory, voice, pace)) for rest, memory in platforms.rests]
+    publishing = [asyncio.create_task(_published(rest, voice, pace)) for rest in platforms.rests]
     try:
         for ticker in tickers:
             await ticker.__aenter__()
@@ -143,12 +143,12 @@ async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: V
         await asyncio.gather(*lines, *publishing, return_exceptions=True)
 
 
-async def _published(rest: Rest, memory: Memory, voice: Voice, pace: Pace) -> None:
+async def _published(rest: Rest, voice: Voice, pace: Pace) -> None:
     """Tells Discord of our commands, when it answers."""
     while True:
         try:
             application = (await rest.call("GET", "/applications/@me"))["id"]
-            await publish(rest, memory, application, payload(voice))
+            await publish(rest, application, payload(voice))
             return
         except BadToken:
             return  # the line to the gateway says so, and ends everything

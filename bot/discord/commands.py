@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from bot.commands import COMMANDS, Command, help_line
+from bot.discord.rest import Rest
 from content.model import Voice
 
 Payload: TypeAlias = list[dict[str, Any]]
@@ -19,17 +18,9 @@ LONGEST = 100
 _SUBCOMMAND, _STRING, _ROLE = 1, 3, 8
 _GUILD, _BOT_DM = 0, 1
 _INSTALLED_TO_GUILDS = 0
-
-
-class Rest(Protocol):
-    async def call(self, method: str, path: str, *, json: object = None, params: Mapping[str, str] | None = None,
-                   **ids: str) -> Any: ...
-
-
-class Memory(Protocol):
-    async def published(self, application: str) -> str | None: ...
-
-    async def keep_published(self, application: str, digest: str) -> None: ...
+_OF_DISCORD = ("id", "application_id", "version", "guild_id", "name_localized", "description_localized",
+               # Deprecated, and follows from the contexts.
+               "dm_permission")
 
 
 def payload(voice: Voice) -> Payload:
@@ -69,17 +60,32 @@ def _cut(line: str) -> str:
     return line if len(line) <= LONGEST else line[:LONGEST - 1].rstrip() + "…"
 
 
-def digest(published: Payload) -> str:
-    """The same for the same list, on every machine."""
-    return hashlib.sha256(json.dumps(published, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def differences(registered: Iterable[Mapping[str, Any]], ours: Payload) -> list[str]:
+    """The names of commands that are not as we would publish them, whichever side they are missing on."""
+    theirs, wanted = ({command["name"]: _plain(command) for command in commands} for commands in (registered, ours))
+    return sorted(name for name in theirs.keys() | wanted.keys() if theirs.get(name) != wanted.get(name))
 
 
-async def publish(rest: Rest, memory: Memory, application: str, published: Payload) -> bool:
+def _plain(command: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what Discord adds: its ids, and defaults for what was left out."""
+    plain: dict[str, Any] = {}
+    for name, value in command.items():
+        if name in ("contexts", "integration_types"):
+            value = sorted(value or ())
+        elif name == "options":
+            value = [_plain(option) for option in value or ()]
+        empty = value is None or value is False or value in ("", [], {})
+        if not empty and name not in _OF_DISCORD and (name, value) != ("integration_types", [0]):
+            plain[name] = value
+    # Of an option it is always said; of a command 1, a slash command, goes without saying.
+    return {"type": 1} | plain
+
+
+async def publish(rest: Rest, application: str, ours: Payload) -> bool:
     """Whether it was needed: Discord takes 200 new commands a day, and shows a changed list only after a while.
     Raises what the call raises."""
-    new = digest(published)
-    if await memory.published(application) == new:
+    at = "/applications/{application}/commands"
+    if not differences(await rest.call("GET", at, application=application), ours):
         return False
-    await rest.call("PUT", "/applications/{application}/commands", json=published, application=application)
-    await memory.keep_published(application, new)
+    await rest.call("PUT", at, json=ours, application=application)
     return True

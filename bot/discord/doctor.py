@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import aiohttp
 import discord
 
-from bot.discord.commands import Payload
+from bot.discord.commands import Payload, differences
 from bot.herald import posts
 from bot.ledger import Cohort
 from scheduler.clock import Clock
@@ -42,9 +42,6 @@ _PRIVILEGED = {
     "Message Content": ("gateway_message_content", "gateway_message_content_limited"),
 }
 _COPY = "copy it from the page Bot of the application in Discord's developer portal (Reset Token shows a new one)"
-_OF_DISCORD = ("id", "application_id", "version", "guild_id", "name_localized", "description_localized",
-               # Deprecated, and follows from the contexts.
-               "dm_permission")
 
 T = TypeVar("T")
 
@@ -253,27 +250,6 @@ def _clocks(apart: timedelta) -> Finding:
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------
-
-
-def differences(registered: Iterable[Mapping[str, Any]], ours: Payload) -> list[str]:
-    """The names of commands that are not as we would publish them, whichever side they are missing on."""
-    theirs, wanted = ({command["name"]: _plain(command) for command in commands} for commands in (registered, ours))
-    return sorted(name for name in theirs.keys() | wanted.keys() if theirs.get(name) != wanted.get(name))
-
-
-def _plain(command: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what Discord adds: its ids, and defaults for what was left out."""
-    plain: dict[str, Any] = {}
-    for name, value in command.items():
-        if name in ("contexts", "integration_types"):
-            value = sorted(value or ())
-        elif name == "options":
-            value = [_plain(option) for option in value or ()]
-        empty = value is None or value is False or value in ("", [], {})
-        if not empty and name not in _OF_DISCORD and (name, value) != ("integration_types", [0]):
-            plain[name] = value
-    # Of an option it is always said; of a command 1, a slash command, goes without saying.
-    return {"type": 1} | plain
 
 
 def _published(registered: Sequence[Mapping[str, Any]], ours: Payload) -> Finding:

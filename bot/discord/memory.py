@@ -1,4 +1,4 @@
-"""What the Discord side must still know after a restart: channels of direct messages, and the commands last published.
+"""What the Discord side must still know after a restart: the channels of direct messages.
 
 A channel that is known need not be opened again, and few openings are what keeps a bot out of quarantine.
 """
@@ -16,7 +16,6 @@ T = TypeVar("T")
 # The same columns as in bot/store/tables.py, which makes the tables.
 _DIRECT_CHANNEL = table("direct_channel", column("platform", String), column("workspace", String),
                         column("user", String), column("channel", String))
-_PUBLISHED = table("published", column("platform", String), column("application", String), column("digest", String))
 
 _PLATFORM = "discord"
 
@@ -44,13 +43,6 @@ class Memory:
                 of.platform == _PLATFORM, of.workspace == "", of.user == user))
 
         await self._database.run(work)
-
-    async def published(self, application: str) -> str | None:
-        """The digest of the commands that the application last published."""
-        return await self._value(_PUBLISHED, {"platform": _PLATFORM, "application": application}, "digest")
-
-    async def keep_published(self, application: str, digest: str) -> None:
-        await self._keep(_PUBLISHED, {"platform": _PLATFORM, "application": application}, {"digest": digest})
 
     async def _value(self, of: TableClause, key: Mapping[str, str], name: str) -> str | None:
         def work(connection: Connection) -> str | None:

@@ -154,14 +154,6 @@ direct_channel = Table(
     Column("channel", String, nullable=False),
 )
 
-published = Table(
-    "published", metadata,
-    # What commands a platform was last told of, so that it is told again only when they have changed.
-    Column("platform", String, primary_key=True),
-    Column("application", String, primary_key=True),
-    Column("digest", String, nullable=False),
-)
-
 slack_installation = Table(
     "slack_installation", metadata,
     # One row a workspace, or an enterprise for an app installed to all of it. Tokens are encrypted by who writes them.

@@ -1,67 +1,288 @@
 """The bot in a process of its own with a clock that its driver moves: the program of `ninety run`, its clock apart.
 
-It prints `{"ready": true}` when it runs. Each line that it reads moves the clock, `{"reach": "2027-01-04T09:00:00Z"}`,
-and is answered, when all that was due has been done, with the instant at which something is due next: `{"due": …}`.
-SIGTERM ends it as it ends `ninety run`.
+    async with Process.started({"NINETY_DATABASE_URL": …}, clock.now(), log) as bot:
+        due = await bot.reach(instant)      # all that was due then has been done; something is due next at `due`
+        bot.kill()
+
+Processes are forked from one that has imported everything and read the guide, because that alone takes two seconds.
 """
 
 from __future__ import annotations
 
-import argparse
+import array
 import asyncio
 import json
 import logging
+import os
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from bot.app import Running, running
+from bot.app import Pace, Running, running
 from bot.ledger import Room
 from bot.settings import Settings
 from content.loading import default_path, load
+from content.model import Guide
 from scheduler.clock import VirtualClock
 
+ROOT = Path(__file__).parents[2]
+LARGEST = 1 << 16
+"""Bytes of a message to the process that forks."""
 
-async def orders() -> AsyncIterator[dict[str, Any]]:
-    """From standard input."""
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+class Died(Exception):
+    """The process has ended while its driver spoke to it."""
+
+
+# --- the bot ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Birth:
+    """What a process is started with."""
+
+    environment: Mapping[str, str]
+    start: str
+    """The instant that its clock shows."""
+    log: str
+    dm_opens: float = 1.0
+    """Seconds between two new direct message channels."""
+    speed: float = 1.0
+    """How much faster than real time the platforms' limits are counted and waited for."""
+
+
+@cache
+def guide_at(path: Path | None) -> Guide:
+    return load(path or default_path())
+
+
+async def _obey(ninety: Running, clock: VirtualClock, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) \
+        -> None:
+    """Until the driver has gone. Orders are answered in their order."""
     while line := await reader.readline():
-        yield json.loads(line)
-
-
-async def obey(ninety: Running, clock: VirtualClock) -> None:
-    async for order in orders():
-        clock.reach(datetime.fromisoformat(order["reach"]))
+        clock.reach(datetime.fromisoformat(json.loads(line)["reach"]))
         for ticker in ninety.tickers:
             ticker.wake()
         for ticker in ninety.tickers:
             await ticker.settled()
         due = await ninety.herald.next_due()
-        print(json.dumps({"due": due and due.isoformat()}), flush=True)
+        await _say(writer, {"due": due and due.isoformat()})
 
 
-async def main() -> None:
-    wanted = argparse.ArgumentParser(description=__doc__)
-    wanted.add_argument("--start", type=datetime.fromisoformat, required=True)
-    wanted.add_argument("--dm-opens", type=float, default=1.0, help="seconds between two new direct message channels")
-    given = wanted.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    settings, clock = Settings(), VirtualClock(given.start)
-    guide = load(settings.guide or default_path())
+async def _say(writer: asyncio.StreamWriter, said: Mapping[str, object]) -> None:
+    writer.write(json.dumps(said).encode() + b"\n")
+    await writer.drain()
+
+
+async def _live(birth: Birth, orders: socket.socket) -> None:
+    settings, clock = Settings(), VirtualClock(datetime.fromisoformat(birth.start))
+    speed = birth.speed
+    pace = Pace(timedelta(seconds=birth.dm_opens), lambda: time.monotonic() * speed,
+                lambda seconds: asyncio.sleep(seconds / speed))
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
-    async with running(settings, guide, Room("local", "", "ninety"), ["nobody"], clock,
-                       timedelta(seconds=given.dm_opens)) as ninety:
-        print(json.dumps({"ready": True}), flush=True)
-        tasks = [asyncio.create_task(asked.wait()), asyncio.create_task(obey(ninety, clock)), *ninety.lines]
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    reader, writer = await asyncio.open_connection(sock=orders)
+    async with running(settings, guide_at(settings.guide), Room("local", "", "ninety"), ["nobody"], clock,
+                       pace) as ninety:
+        await _say(writer, {"ready": True})
+        obeying = asyncio.create_task(_obey(ninety, clock, reader, writer))
+        ended, _ = await asyncio.wait([asyncio.create_task(asked.wait()), obeying, *ninety.lines],
+                                      return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
-        tasks[1].cancel()
+        obeying.cancel()
+        await asyncio.gather(obeying, return_exceptions=True)
+
+
+def _born(birth: Birth, orders: socket.socket) -> int:
+    """The exit code. In the new process."""
+    log = os.open(birth.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.environ.update(birth.environment)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for chatty in ("apscheduler", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        asyncio.run(_live(birth, orders))
+    except Exception:
+        logging.exception("The bot has failed")
+        return 1
+    return 0
+
+
+# --- the process that forks -------------------------------------------------------------------------------------------
+
+
+def _fork_on_demand(driver: socket.socket) -> None:
+    """Reads births, answers with process ids, and tells of each that has ended. Until the driver has gone."""
+    def reap(*_: object) -> None:
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                driver.send(json.dumps({"ended": ended[0], "code": os.waitstatus_to_exitcode(ended[1])}).encode())
+        except (ChildProcessError, OSError):
+            pass    # none is left, or nobody listens any more
+
+    guide_at(None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, reap)
+    while True:
+        told, fds, _, _ = socket.recv_fds(driver, LARGEST, 1)
+        if not told:
+            return
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            driver.close()
+            code = 1
+            try:
+                code = _born(Birth(**json.loads(told)), socket.socket(fileno=fds[0]))
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        os.close(fds[0])
+        driver.send(json.dumps({"born": pid}).encode())
+
+
+class _Nursery:
+    """The driver's side of the process that forks: one for the whole run of pytest."""
+
+    def __init__(self) -> None:
+        self._socket, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(  # noqa: S603  # ours
+            [sys.executable, "-m", "tests.bot.process", str(there.fileno())], pass_fds=[there.fileno()], cwd=ROOT)
+        there.close()
+        self._born: list[int] = []
+        self._codes: dict[int, int] = {}
+
+    def bear(self, birth: Birth, orders: socket.socket) -> int:
+        """The id of the new process."""
+        told = json.dumps(asdict(birth)).encode()
+        # Not socket.send_fds: it sends through `socket.socket`, which pytest-socket may have put another in place of.
+        self._socket.sendmsg([told], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [orders.fileno()]))])
+        while not self._born:
+            self._read()
+        return self._born.pop()
+
+    def code(self, pid: int, within: float) -> int | None:
+        """What it has ended with; None when it runs on. Waits so many seconds for its end."""
+        until = time.monotonic() + within
+        while pid not in self._codes and (left := until - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            try:
+                self._read()
+            except TimeoutError:
+                pass
+            finally:
+                self._socket.settimeout(None)
+        return self._codes.get(pid)
+
+    def _read(self) -> None:
+        said = self._socket.recv(LARGEST)
+        if not said:
+            raise Died("the process that forks has ended; see its last words above")
+        told = json.loads(said)
+        if "born" in told:
+            self._born.append(told["born"])
+        else:
+            self._codes[told["ended"]] = told["code"]
+
+
+@cache
+def _nursery() -> _Nursery:
+    return _Nursery()
+
+
+# --- the driver's side ------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Process:
+    pid: int
+    log: Path
+    _reader: asyncio.StreamReader = field(repr=False)
+    _writer: asyncio.StreamWriter = field(repr=False)
+    _waiting: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _code: int | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, environment: Mapping[str, str], now: datetime, log: Path, *, dm_opens: float = 1.0,
+                      speed: float = 1.0) -> AsyncIterator[Process]:
+        """It may not be `ready` yet. Killed at the end, if it lives."""
+        here, there = socket.socketpair()
+        try:
+            birth = Birth(environment, now.isoformat(), str(log), dm_opens, speed)
+            pid = await asyncio.to_thread(lambda: _nursery().bear(birth, there))
+        finally:
+            there.close()
+        reader, writer = await asyncio.open_connection(sock=here)
+        process = cls(pid, log, reader, writer)
+        try:
+            yield process
+        finally:
+            process.kill()
+            writer.close()
+            await process.ended()
+
+    async def ready(self, within: float = 60.0) -> None:
+        """Raises Died, or TimeoutError."""
+        await self._said("ready", within)
+
+    async def reach(self, instant: datetime, within: float = 60.0) -> datetime | None:
+        """Moves its clock, and returns when all that was due has been done: the instant at which something is due next.
+        Raises Died, or TimeoutError."""
+        async with self._waiting:
+            try:
+                self._writer.write(json.dumps({"reach": instant.isoformat()}).encode() + b"\n")
+                await self._writer.drain()
+            except OSError:
+                raise Died(self.last_words()) from None
+            due = await self._said("due", within)
+        return None if due is None else datetime.fromisoformat(due)
+
+    async def _said(self, what: str, within: float) -> Any:
+        try:
+            async with asyncio.timeout(within):
+                line = await self._reader.readline()
+        except OSError:
+            line = b""
+        except TimeoutError:
+            raise TimeoutError(f"no word of {what!r} in {within} s:\n{self.last_words()}") from None
+        if not line.endswith(b"\n"):
+            raise Died(self.last_words())
+        return json.loads(line)[what]
+
+    def kill(self) -> None:
+        """SIGKILL, which nobody can prepare for."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Of one that has `ended` the id may be somebody else's by now."""
+        if self._code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def ended(self, within: float = 10.0) -> int:
+        """Its exit code, below 0 for a signal. Raises TimeoutError."""
+        if self._code is None:
+            self._code = await asyncio.to_thread(lambda: _nursery().code(self.pid, within))
+        if self._code is None:
+            raise TimeoutError(f"process {self.pid} has not ended in {within} s:\n{self.last_words()}")
+        return self._code
+
+    def last_words(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else ""
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    _fork_on_demand(socket.socket(fileno=int(sys.argv[1])))

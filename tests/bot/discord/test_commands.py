@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bot.commands import COMMANDS, help_line
-from bot.discord.commands import LONGEST, digest, payload, publish
-from bot.discord.memory import Memory
-from bot.store.database import Database
+from bot.discord.commands import LONGEST, payload, publish
+from bot.discord.rest import Rest
 from content.model import Voice
 from tests.bot.build import edition
+from tests.emulators.discord import Discord
 from tests.emulators.discord_rules import command_faults
 
 VOICE: Voice = edition().voice
+TOKEN, APPLICATION = "not.a.secret", "1100000000000000001"
 
 
-class Rest:
-    """Takes a list of commands as Discord does, or is down."""
-
-    def __init__(self, *, down: bool = False) -> None:
-        self.down = down
-        self.commands: dict[str, object] = {}
-        self.calls = 0
-
-    async def call(self, method: str, path: str, *, json: object = None, params: Mapping[str, str] | None = None,
-                   **ids: str) -> Any:
-        assert (method, path) == ("PUT", "/applications/{application}/commands")
-        self.calls += 1
-        if self.down:
-            raise ConnectionError
-        assert isinstance(json, list)
-        command_faults(json).refuse()
-        self.commands[ids["application"]] = json
-        return json
+@pytest.fixture
+async def discord() -> AsyncIterator[Discord]:
+    async with Discord(token=TOKEN, application_id=APPLICATION) as emulated:
+        yield emulated
 
 
 def named(list_: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -75,23 +63,18 @@ def test_a_long_line_of_help_is_cut_to_what_discord_takes() -> None:
     assert described == ("Where you stand, " * 9)[:99].rstrip() + "…"
 
 
-def test_the_digest_is_the_same_for_the_same_list_in_any_order_of_its_keys() -> None:
-    turned = [dict(reversed(root.items())) for root in payload(VOICE)]
-    assert digest(turned) == digest(payload(VOICE))
-    assert digest(payload(VOICE)[1:]) != digest(payload(VOICE))
+async def test_a_list_is_published_once_and_again_when_it_has_changed(discord: Discord) -> None:
+    async with aiohttp.ClientSession() as session:
+        rest, first = Rest(session, TOKEN, discord.api_url), payload(VOICE)
+        assert [await publish(rest, APPLICATION, first) for _ in range(3)] == [True, False, False]
+        assert await publish(rest, APPLICATION, first[1:])
+        assert len(await rest.call("GET", "/applications/{it}/commands", it=APPLICATION)) == len(first) - 1
 
 
-async def test_a_list_is_published_once_and_again_when_it_has_changed(database: Database) -> None:
-    rest, memory, first = Rest(), Memory(database), payload(VOICE)
-    assert [await publish(rest, memory, "7", first) for _ in range(3)] == [True, False, False]
-    assert await publish(rest, memory, "7", first[1:])
-    assert await publish(rest, memory, "8", first)
-    assert (rest.calls, rest.commands) == (3, {"7": first[1:], "8": first})
-
-
-async def test_a_list_that_discord_did_not_take_is_sent_again(database: Database) -> None:
-    rest, memory = Rest(down=True), Memory(database)
-    with pytest.raises(ConnectionError):
-        await publish(rest, memory, "7", payload(VOICE))
-    rest.down = False
-    assert await publish(rest, memory, "7", payload(VOICE))
+async def test_a_list_that_somebody_else_has_changed_is_put_right(discord: Discord) -> None:
+    """A digest of what we sent last would not tell."""
+    async with aiohttp.ClientSession() as session:
+        rest, ours = Rest(session, TOKEN, discord.api_url), payload(VOICE)
+        await publish(rest, APPLICATION, ours)
+        await rest.call("PUT", "/applications/{it}/commands", it=APPLICATION, json=[])
+        assert await publish(rest, APPLICATION, ours)

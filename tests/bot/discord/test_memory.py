@@ -27,15 +27,6 @@ async def test_the_channel_of_direct_messages_is_kept_and_may_change(database: D
     assert [await memory.dm_channel(user) for user in ("11", "12")] == [None, "902"]
 
 
-async def test_the_commands_last_published_are_kept_for_each_application(database: Database) -> None:
-    memory = Memory(database)
-    assert await memory.published("7") is None
-    await memory.keep_published("7", "aa")
-    await memory.keep_published("8", "bb")
-    await memory.keep_published("7", "cc")
-    assert [await Memory(database).published(application) for application in ("7", "8", "9")] == ["cc", "bb", None]
-
-
 class _PostgreSQL:
     """A connection without a database behind it: it only says what it was told."""
 

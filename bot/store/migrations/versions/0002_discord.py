@@ -25,9 +25,3 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("platform", "workspace", "user", name="direct_channel_key")
     )
-    op.create_table("published",
-        sa.Column("platform", sa.String(), nullable=False),
-        sa.Column("application", sa.String(), nullable=False),
-        sa.Column("digest", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("platform", "application", name="published_key")
-    )
