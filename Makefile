@@ -7,7 +7,7 @@ APP := $(VENV)/.app
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench site requirements clean
+.PHONY: help demo test check fix bench site pictures requirements clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ bench: $(DEV)  ## The measurements, as ratios in one run
 
 site: $(APP)  ## The guide's site, strictly, into site/
 	$(BIN)/ninety site build
+
+pictures: $(DEV)  ## Draw the pictures of docs/discord.md from what the bot says today
+	$(BIN)/python -m tests.pictures
 
 requirements: $(DEV)  ## Pin what pyproject.toml asks for, with hashes
 	$(BIN)/uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes \

@@ -339,6 +339,9 @@ def cohort_open(
 
     loaded = _guide(guide)
     place = _room(room)
+    if place.platform == "discord" and not organiser.isdecimal():
+        _fail("--organiser must be a person's number on Discord (Developer Mode, right click on the name, Copy User "
+              "ID): who is to be told when something is missed?", 2)
     edition = Edition.of(loaded, _plan(loaded, plan))
     with _Open() as ledger:
         try:

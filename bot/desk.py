@@ -665,7 +665,7 @@ def _progress(visit: _Visit, _: str) -> Message:
         label: Text = (Markdown(f"**{course.number(step.id)}** {strip(step.title)}"),)
         earned = record.score(step.id)
         for index, line in enumerate(earned.lines):
-            label += (Markdown(" · " if index else "\n"), *_why(visit, line), Plain(" "), *_signed(line.points))
+            label += (Markdown(" · " if index else "\n"), *_why(visit, line), Plain(", "), *_signed(line.points))
         lines.append(Fact(label, _signed(earned.points) if earned.lines else markdown(_STANDS[state](voice.words))))
     lines += [Fact(fill(voice.words.granted, points=one.points, reason=one.reason), _signed(one.points))
               for one in record.granted]

@@ -253,7 +253,7 @@ def _row(row: BoardRow, you: str) -> str:
 def _fact(fact: Fact) -> str:
     label, *details = _cut(fact.label, LINE, inline).split("\n")
     value = _cut(fact.value, LINE, _one_line)
-    return "\n".join([" — ".join(filter(None, (label, value))), *(f"-# {detail}" for detail in details if detail)])
+    return "\n".join([" · ".join(filter(None, (label, value))), *(f"-# {detail}" for detail in details if detail)])
 
 
 def _button(one: Button | Link, position: int, cohort: int | None, key: DeliveryKey | None) -> Payload:

@@ -664,9 +664,9 @@ async def test_progress_lists_every_rule_and_adds_up(house: House) -> None:
     assert read(progress).splitlines()[:8] == [
         "Progress Ada 26 0 1 2 3 0",
         "- 1 Find things: +11",
-        "  Checked in 10 +10 · Must tasks 1 5 +5 · Stretch tasks 1 3 +3 · Evidence 5 +5 · Late 50 \u221212",
+        "  Checked in 10, +10 · Must tasks 1 5, +5 · Stretch tasks 1 3, +3 · Evidence 5, +5 · Late 50, \u221212",
         "- 2 Measure things: +15",
-        "  Checked in 10 +10 · Must tasks 1 5 +5",
+        "  Checked in 10, +10 · Must tasks 1 5, +5",
         "- 3 Ship things: Missed",
         "- 4 Tell of things: Rested",
         "Last step done",
