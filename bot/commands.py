@@ -30,8 +30,10 @@ COMMANDS = (
     Command("cohort settings", "settings", "zone"),
     Command("cohort rest", "rest", "week"),
     Command("cohort leave", "leave"),
+    Command("cohort link", "link", "code"),
     Command("cohort help", "help"),
     Command("cohort open", "open", "role", organiser=True),
+    Command("cohort bridge", "bridge", "code", organiser=True),
     Command("cohort log", "log", organiser=True),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from secrets import token_hex
+from hashlib import sha256
+from secrets import choice, token_hex
 from zoneinfo import ZoneInfo
 
 from bot import commands
@@ -19,9 +20,11 @@ from bot.cohort.journal import CheckedIn, Event, Granted, Joined, Left, Moved, R
 from bot.cohort.refusals import (
     AlreadyEnrolled,
     AlreadyResting,
+    BadCode,
     BadDate,
     BadZone,
     CohortOver,
+    JoinedTwice,
     NoCohort,
     NoRestLeft,
     NoRoom,
@@ -31,13 +34,26 @@ from bot.cohort.refusals import (
     NotStarted,
     Refused,
     RoomHasCohort,
+    SamePlatform,
     StartsTooEarly,
     TitleLength,
 )
 from bot.cohort.scoring import Line as ScoreLine
 from bot.cohort.scoring import Record, State
 from bot.herald import NOWHERE, Site, board, nudge, posts, tasks
-from bot.ledger import Account, Cohort, CohortId, Ledger, Member, RequestId, Room, Transaction, Unsaved
+from bot.ledger import (
+    Account,
+    Code,
+    Cohort,
+    CohortId,
+    Ledger,
+    Member,
+    RequestId,
+    Room,
+    RoomTaken,
+    Transaction,
+    Unsaved,
+)
 from bot.ledger import State as Sent
 from bot.messages import (
     Answers,
@@ -89,6 +105,11 @@ class Caller:
 
 LONGEST_TITLE = 60
 
+CODE = timedelta(minutes=10)
+"""How long a code to link with is good for."""
+_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Of codes: none that looks like another."""
+
 
 class Desk:
     """Cohorts opened here keep `guide` as it is; its voice speaks where no cohort is known yet."""
@@ -105,8 +126,13 @@ class Desk:
     async def command(self, caller: Caller, line: str, request: RequestId, now: datetime) -> Message | Form:
         """What somebody typed after the slash, or the command of a button they pressed. The same request twice is one
         effect."""
-        if line.strip().lstrip("/").split()[:2] == ["cohort", "open"]:
+        words = line.strip().lstrip("/").lower().split()
+        if words[:2] == ["cohort", "open"]:
             return await self._answer(lambda: self.voice, lambda tx: self._open_form(caller, tx, line, now))
+        if words[:2] in (["cohort", "link"], ["cohort", "bridge"]) and len(words) > 2:
+            # There is no cohort of theirs here yet: which one it is, the code says.
+            redeem = self._redeem_link if words[1] == "link" else self._redeem_bridge
+            return await self._answer(lambda: self.voice, lambda tx: redeem(caller, tx, words[2], now))
 
         def work(visit: _Visit) -> Message | Form:
             command, argument = commands.parse(line)
@@ -210,6 +236,46 @@ class Desk:
             welcome=When(welcome, zone=course.zone)).offering(
                 Button(words.join, "cohort join", style="primary"), Button(words.log, "cohort log")), cohort=cohort.id)
 
+    def _redeem_link(self, caller: Caller, tx: Transaction, typed_: str, now: datetime) -> Message:
+        """The account becomes one of the member who asked for the code."""
+        code = tx.take_code(_digest(typed_), now)
+        if code is None or code.member is None:
+            raise BadCode
+        cohort, member = tx.cohort(code.cohort), tx.member(code.member)
+        if caller.account.platform not in {room.platform for room in tx.rooms(cohort.id)}:
+            raise BadCode
+        if caller.account.platform == member.account.platform:
+            raise SamePlatform
+        other = tx.enrolment(cohort.id, caller.account)
+        if other is not None and other.id != member.id and other.present:
+            raise JoinedTwice
+        tx.link(member, caller.account)
+        words = cohort.edition.voice.words
+        return replace(say(cohort.edition.voice.linked, name=member.name, cohort=cohort.title).offering(
+            Button(words.check_in, "checkin", style="primary"), Button(words.my_progress, "progress")),
+            cohort=cohort.id)
+
+    def _redeem_bridge(self, caller: Caller, tx: Transaction, typed_: str, now: datetime) -> Message:
+        """The cohort gets a second room, and owes it what is still ahead."""
+        if caller.room is None:
+            raise NoRoom
+        if not caller.organiser:
+            raise NotOrganiser
+        code = tx.take_code(_digest(typed_), now)
+        if code is None or code.member is not None:
+            raise BadCode
+        cohort = tx.cohort(code.cohort)
+        if caller.room.platform in {room.platform for room in tx.rooms(cohort.id)}:
+            raise SamePlatform
+        try:
+            tx.add_room(cohort.id, caller.room)
+        except RoomTaken:
+            raise RoomHasCohort from None
+        tx.owe(one for one in posts(cohort, caller.room) if one.due > now)
+        words = cohort.edition.voice.words
+        return replace(say(cohort.edition.voice.bridged, cohort=cohort.title).offering(
+            Button(words.join, "cohort join", style="primary"), Button(words.log, "cohort log")), cohort=cohort.id)
+
     @staticmethod
     def _check_may_open(caller: Caller, tx: Transaction) -> Room:
         """Where. Raises NoRoom, NotOrganiser or RoomHasCohort."""
@@ -264,7 +330,8 @@ async def record_of(ledger: Ledger, cohort: CohortId, user: str, now: datetime) 
 
 
 def _member(tx: Transaction, cohort: CohortId, user: str) -> Member:
-    member = tx.enrolment(cohort, tx.cohort(cohort).room.account(user))
+    found = (tx.enrolment(cohort, room.account(user)) for room in tx.rooms(cohort))
+    member = next((one for one in found if one is not None), None)
     if member is None:
         raise LookupError(f"nobody with the id {user} ever joined {tx.cohort(cohort).title}")
     return member
@@ -286,7 +353,9 @@ def _cohort_of(tx: Transaction, caller: Caller) -> Cohort | None:
     theirs = [tx.cohort(member.cohort) for member in members]
     theirs += [cohort for cohort in reversed(tx.cohorts()) if cohort.organiser == caller.account]
     if caller.room is not None:
-        theirs = [cohort for cohort in theirs if cohort.room.workspace == caller.room.workspace]
+        here_too = (caller.room.platform, caller.room.workspace)
+        theirs = [cohort for cohort in theirs
+                  if here_too in {(room.platform, room.workspace) for room in tx.rooms(cohort.id)}]
         if (here := tx.cohort_in(caller.room)) is not None:
             theirs.insert(0, here)
     return next((cohort for cohort in theirs if cohort.id == caller.cohort), theirs[0] if theirs else None)
@@ -314,7 +383,7 @@ class _Visit:
     @property
     def organiser(self) -> bool:
         # Who runs one room need not run the room where the cohort lives.
-        runs_the_room = self.caller.organiser and self.caller.room == self.cohort.room
+        runs_the_room = self.caller.organiser and self.caller.room in self.tx.rooms(self.cohort.id)
         return runs_the_room or self.caller.account == self.cohort.organiser
 
     def enrolled(self) -> tuple[Member, Record]:
@@ -495,6 +564,31 @@ def _leave(visit: _Visit, _: str) -> Message:
 def _once(record: Record, what: str) -> RequestId:
     """A request id for a correction at the command line; of two that saw the same journal, one has an effect."""
     return RequestId(f"{what}:{len(record.journal)}")
+
+
+# --- two chats --------------------------------------------------------------------------------------------------------
+
+
+def _link(visit: _Visit, _: str) -> Message:
+    member, _record = visit.enrolled()
+    return say(visit.voice.link_code, code=_code(visit, member), cohort=visit.cohort.title,
+               minutes=int(CODE.total_seconds() // 60))
+
+
+def _bridge(visit: _Visit, _: str) -> Message:
+    return say(visit.voice.bridge_code, code=_code(visit, None), cohort=visit.cohort.title,
+               minutes=int(CODE.total_seconds() // 60))
+
+
+def _code(visit: _Visit, member: Member | None) -> str:
+    """A new one; the database keeps only its digest."""
+    code = "".join(choice(_LETTERS) for _ in range(8))
+    visit.tx.keep_code(_digest(code), Code(visit.cohort.id, member.id if member else None, visit.now + CODE))
+    return f"{code[:4]}-{code[4:]}"
+
+
+def _digest(typed_: str) -> str:
+    return sha256("".join(letter for letter in typed_.upper() if letter.isalnum()).encode()).hexdigest()
 
 
 # --- checking in ------------------------------------------------------------------------------------------------------
@@ -738,6 +832,8 @@ _ANSWERS: dict[str, Callable[[_Visit, str], Message | Form]] = {
     "cohort settings": _settings_form,
     "cohort rest": _rest,
     "cohort leave": _leave,
+    "cohort link": _link,
+    "cohort bridge": _bridge,
     "cohort help": _help,
     "cohort log": _log,
 }

@@ -123,9 +123,10 @@ class Platform(Protocol):
 # --- what is owed -----------------------------------------------------------------------------------------------------
 
 
-def posts(cohort: Cohort) -> tuple[Delivery, ...]:
-    """Every post to the room, from welcome to graduation."""
-    course = cohort.course
+def posts(cohort: Cohort, room: Room | None = None) -> tuple[Delivery, ...]:
+    """Every post from welcome to graduation: to the room where it was opened, or to another one of its rooms."""
+    course, at = cohort.course, f":{room.platform}" if room is not None and room != cohort.room else ""
+    lane = Lane((room or cohort.room).platform, False)
     beats = [beat for beat in course.beats() if beat.kind != PostKind.NUDGE.value]
     owed = []
     for moment in calendar.moments(course.spans, beats, course.zone):
@@ -133,8 +134,8 @@ def posts(cohort: Cohort) -> tuple[Delivery, ...]:
         if moment.kind == PostKind.WELCOME.value and due < cohort.opened_at:
             # A cohort opened on the eve of its start is welcomed at once.
             due, latest = cohort.opened_at, cohort.opened_at + (latest - due)
-        owed.append(Delivery(DeliveryKey(f"{cohort.id}:{moment.span.id}:{moment.kind}"), cohort.id,
-                             PostKind(moment.kind), moment.span.id, None, due, latest, _to_room(cohort)))
+        owed.append(Delivery(DeliveryKey(f"{cohort.id}:{moment.span.id}:{moment.kind}{at}"), cohort.id,
+                             PostKind(moment.kind), moment.span.id, None, due, latest, lane))
     return tuple(owed)
 
 
@@ -146,10 +147,6 @@ def nudge(cohort: Cohort, member: Member, record: Record, step: Step) -> Deliver
     key = DeliveryKey(f"{cohort.id}:{step.id}:nudge:{member.id}:{course.span(step.id).last:%Y%m%d}")
     return Delivery(key, cohort.id, PostKind.NUDGE, step.id, member.id, moment.due, moment.latest,
                     Lane(member.account.platform, True))
-
-
-def _to_room(cohort: Cohort) -> Lane:
-    return Lane(cohort.room.platform, False)
 
 
 def _owe_all_nudges(tx: Transaction, now: datetime) -> None:
@@ -262,8 +259,8 @@ def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> 
         return say(voice.report, Facts(tuple(
             Fact(fill(voice.report_line, kind=one.delivery.kind.value.replace("_", " "),
                       step=str(course.number(one.delivery.step)) if one.delivery.step else "–",  # noqa: RUF001
-                      to=str(cohort.room) if one.delivery.member is None else tx.member(one.delivery.member).name,
-                      due=When(one.delivery.due, zone=course.zone), reason=one.reason)) for one in wrong)),
+                      to=tx.member(one.delivery.member).name if one.delivery.member else
+                      str(_room_on(tx, one.delivery)), due=When(one.delivery.due, zone=course.zone), reason=one.reason)) for one in wrong)),
             count=len(wrong)).offering(Button(words.log, "cohort log"))
     if delivery.kind is PostKind.UNREACHABLE:
         assert delivery.member is not None  # noqa: S101  # it is about one
@@ -273,7 +270,7 @@ def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> 
         return say(voice.unreachable, member=Mention(member.account.user, member.name)).offering(
             Button(words.settings, "cohort settings"))
     if delivery.kind is PostKind.ROLE:
-        return _Award(cohort.room, cohort.graduate_role)
+        return _Award(_room_on(tx, delivery), cohort.graduate_role)
     assert delivery.step is not None  # noqa: S101  # only a report is about no step
     step = course.step(delivery.step)
     number, steps = course.number(step.id), len(plan.steps)
@@ -536,7 +533,7 @@ def _lose(tx: Transaction, member: Member, why: type[Exception], now: datetime) 
     tx.change_member(replace(member, nudges=False))
     tx.withdraw(member.id, PostKind.NUDGE, None, "takes no direct messages")
     tx.owe([Delivery(DeliveryKey(f"{cohort.id}:unreachable:{member.id}"), cohort.id, PostKind.UNREACHABLE, None,
-                     member.id, now, now + UNREACHABLE_LATEST, _to_room(cohort))])
+                     member.id, now, now + UNREACHABLE_LATEST, Lane(member.account.platform, False))])
 
 
 def _owe_roles(tx: Transaction, cohort: Cohort, now: datetime) -> None:
@@ -545,8 +542,9 @@ def _owe_roles(tx: Transaction, cohort: Cohort, now: datetime) -> None:
         return
     journals = tx.journals(cohort.id)
     tx.owe(Delivery(DeliveryKey(f"{cohort.id}:role:{member.id}"), cohort.id, PostKind.ROLE, None, member.id, now,
-                    now + ROLE_LATEST, Lane(member.account.platform, True))
-           for member in tx.members(cohort.id) if Record(cohort.course, journals[member.id], now).graduated)
+                    now + ROLE_LATEST, Lane(cohort.room.platform, True))
+           for member in tx.members(cohort.id) if Record(cohort.course, journals[member.id], now).graduated
+           and cohort.room.platform in {account.platform for account in tx.accounts(member)})
 
 
 def _too_late(by: timedelta) -> str:
@@ -556,6 +554,11 @@ def _too_late(by: timedelta) -> str:
 
 def _address(tx: Transaction, delivery: Delivery) -> Room | Account | None:
     if delivery.member is not None and delivery.lane.private:
-        return tx.member(delivery.member).account
-    cohort = tx.cohort(delivery.cohort)
-    return cohort.organiser if delivery.kind is PostKind.REPORT else cohort.room
+        accounts = tx.accounts(tx.member(delivery.member))
+        return next(account for account in accounts if account.platform == delivery.lane.platform)
+    return tx.cohort(delivery.cohort).organiser if delivery.kind is PostKind.REPORT else _room_on(tx, delivery)
+
+
+def _room_on(tx: Transaction, delivery: Delivery) -> Room:
+    """The room of the cohort on the platform of the delivery."""
+    return next(room for room in tx.rooms(delivery.cohort) if room.platform == delivery.lane.platform)

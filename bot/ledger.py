@@ -59,6 +59,7 @@ class Cohort:
     zone: str
     edition: Edition
     room: Room
+    """Where it was opened; there may be one on another platform too (`Transaction.rooms`)."""
     organiser: Account | None
     """Who is told in private when something was missed; none for a cohort opened at the command line without one."""
     salt: str
@@ -79,6 +80,7 @@ class Member:
     id: MemberId
     cohort: CohortId
     account: Account
+    """With which they joined, and where they are reminded; there may be linked ones."""
     name: str
     alias: str
     shows_name: bool
@@ -151,6 +153,15 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Shown to somebody in one chat, to be typed once in another: to link a member, or the room of the cohort."""
+
+    cohort: CohortId
+    member: MemberId | None
+    expires: datetime
+
+
+@dataclass(frozen=True)
 class Logged:
     """A delivery with what became of it."""
 
@@ -172,13 +183,26 @@ class Transaction(Protocol):
     def cohort(self, cohort: CohortId) -> Cohort: ...
     def cohorts(self) -> Sequence[Cohort]: ...
     def cohort_in(self, room: Room) -> Cohort | None: ...
+    def rooms(self, cohort: CohortId) -> Sequence[Room]:
+        """At most one a platform; the one where it was opened first."""
+    def add_room(self, cohort: CohortId, room: Room) -> None:
+        """Raises `RoomTaken` when a cohort lives there, or this one on that platform, already."""
+
+    # codes
+    def keep_code(self, digest: str, code: Code) -> None: ...
+    def take_code(self, digest: str, now: datetime) -> Code | None:
+        """Only once, and only before it expires."""
 
     # members
     def member(self, member: MemberId) -> Member: ...
     def enrolment(self, cohort: CohortId, account: Account) -> Member | None:
-        """Also of somebody who has left."""
+        """Also of somebody who has left; by a linked account, too."""
     def enrolments(self, account: Account) -> Sequence[Member]:
-        """In every cohort, the youngest cohort first."""
+        """In every cohort, the youngest cohort first; one in each."""
+    def accounts(self, member: Member) -> Sequence[Account]:
+        """The one they joined with first, then those linked."""
+    def link(self, member: Member, account: Account) -> None:
+        """From now on it is the member's, and of nobody else's in the cohort."""
     def members(self, cohort: CohortId) -> Sequence[Member]:
         """Those present."""
     def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:

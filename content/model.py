@@ -741,6 +741,8 @@ class Commands(Model):
     help: Line
     log: Line
     open: Line
+    link: Line
+    bridge: Line
 
 
 class Refusals(Model):
@@ -775,6 +777,9 @@ class Refusals(Model):
     bad_date: Annotated[Line, fills("given")]
     starts_too_early: Annotated[Line, fills("given")]
     title_length: Annotated[Line, fills("most")]
+    bad_code: Line
+    same_platform: Line
+    joined_twice: Line
     not_saved: Line
 
 
@@ -813,6 +818,10 @@ class Voice(Model):
     help: Annotated[Say, fills("cohort")]
     log: Annotated[Say, fills("cohort")]
     opened: Annotated[Say, fills("cohort", "plan", "start", "ends", "welcome", "zone")]
+    link_code: Annotated[Say, fills("code", "minutes", "cohort")]
+    linked: Annotated[Say, fills("name", "cohort")]
+    bridge_code: Annotated[Say, fills("code", "minutes", "cohort")]
+    bridged: Annotated[Say, fills("cohort")]
 
     words: Words
     commands: Commands

@@ -223,3 +223,22 @@ class TitleLength(Refused):
     most: int
     sentence = "title_length"
     field = "title"
+
+
+@dataclass
+class BadCode(Refused):
+    """Unknown, used, too old, or for something else: which, is told to nobody."""
+
+    sentence = "bad_code"
+
+
+@dataclass
+class SamePlatform(Refused):
+    sentence = "same_platform"
+
+
+@dataclass
+class JoinedTwice(Refused):
+    """The account that would be linked is a present member by itself."""
+
+    sentence = "joined_twice"

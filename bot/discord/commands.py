@@ -53,7 +53,7 @@ def _options(command: Command, voice: Voice) -> list[dict[str, Any]]:
         case described:
             pass
     return [{"type": _STRING, "name": command.argument, "description": _cut(described), "required": False,
-             "autocomplete": True}]
+             "autocomplete": command.argument in ("week", "zone")}]
 
 
 def _cut(line: str) -> str:

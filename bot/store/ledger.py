@@ -8,7 +8,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -16,6 +16,7 @@ from bot.cohort.enrolment import folded
 from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Moved, Rested, Seq, Voided
 from bot.ledger import (
     Account,
+    Code,
     Cohort,
     CohortId,
     Delivery,
@@ -50,13 +51,22 @@ _OPEN = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
 _c, _m, _j, _d = tables.cohort.c, tables.member.c, tables.journal.c, tables.delivery.c
 _HERS = (_m.platform == bindparam("platform"), _m.workspace == bindparam("workspace"), _m.user == bindparam("user"))
 _ON_BOARD = (_m.cohort == bindparam("cohort"), _m.present, _m.points > 0)
-_COHORT_IN = select(_c.id).where(_c.platform == bindparam("platform"), _c.workspace == bindparam("workspace"),
-                                 _c.channel == bindparam("channel"))
+_r, _l, _k = tables.room.c, tables.linked_account.c, tables.code.c
+_COHORT_IN = select(_r.cohort).where(_r.platform == bindparam("platform"), _r.workspace == bindparam("workspace"),
+                                     _r.channel == bindparam("channel"))
+_ROOMS = select(_r.platform, _r.workspace, _r.channel).where(_r.cohort == bindparam("cohort")).order_by(_r.id)
 _COHORTS = select(_c.id).order_by(_c.id)
 _NUDGES_OWED = select(_c.nudges_owed).where(_c.id == bindparam("cohort"))
 _MEMBER = select(tables.member).where(_m.id == bindparam("member"))
-_ENROLMENT = select(tables.member).where(_m.cohort == bindparam("cohort"), *_HERS)
-_ENROLMENTS = select(tables.member).where(*_HERS).order_by(_m.cohort.desc())
+_LINKED = select(_l.member).where(_l.platform == bindparam("platform"), _l.workspace == bindparam("workspace"),
+                                  _l.user == bindparam("user"))
+_ACCOUNTS = select(_l.platform, _l.workspace, _l.user).where(_l.member == bindparam("member")).order_by(_l.id)
+# Who linked an account says where it belongs, though it may have joined by itself before.
+_LINKED_FIRST = case((_m.id.in_(_LINKED), 0), else_=1)
+_ENROLMENT = select(tables.member).where(
+    _m.cohort == bindparam("cohort"), or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(_LINKED_FIRST).limit(1)
+_ENROLMENTS = select(tables.member).where(or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(
+    _m.cohort.desc(), _LINKED_FIRST)
 _JOURNAL = select(tables.journal).where(_j.member == bindparam("member")).order_by(_j.seq)
 _CHANGE_MEMBER = update(tables.member).where(_m.id == bindparam("id_"))
 _WITH_POINTS = select(func.count()).select_from(tables.member).where(*_ON_BOARD)
@@ -113,7 +123,9 @@ class StoredTransaction:
             organiser_platform=organiser and organiser.platform, organiser_workspace=organiser and organiser.workspace,
             organiser_user=organiser and organiser.user, threads=threads, graduate_role=graduate_role))
         assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
-        return self.cohort(CohortId(result.inserted_primary_key[0]))
+        cohort = CohortId(result.inserted_primary_key[0])
+        self.add_room(cohort, room)
+        return self.cohort(cohort)
 
     def cohort(self, cohort: CohortId) -> Cohort:
         if cohort not in self._cohorts:
@@ -132,6 +144,26 @@ class StoredTransaction:
             "platform": room.platform, "workspace": room.workspace, "channel": room.channel}).scalar()
         return None if found is None else self.cohort(CohortId(found))
 
+    def rooms(self, cohort: CohortId) -> Sequence[Room]:
+        return [Room(*row) for row in self._connection.execute(_ROOMS, {"cohort": cohort})]
+
+    def add_room(self, cohort: CohortId, room: Room) -> None:
+        taken = self._connection.execute(_insert_if_new(self._connection.dialect.name, tables.room).values(
+            cohort=cohort, **vars(room))).rowcount == 0
+        if taken:
+            raise RoomTaken(str(room))
+
+    # --- codes
+
+    def keep_code(self, digest: str, code: Code) -> None:
+        self._connection.execute(insert(tables.code).values(digest=digest, **vars(code)))
+
+    def take_code(self, digest: str, now: datetime) -> Code | None:
+        self._connection.execute(delete(tables.code).where(_k.expires <= now))
+        row = self._connection.execute(
+            delete(tables.code).where(_k.digest == digest).returning(_k.cohort, _k.member, _k.expires)).one_or_none()
+        return None if row is None else Code(*row)
+
     # --- members
 
     def member(self, member: MemberId) -> Member:
@@ -142,7 +174,18 @@ class StoredTransaction:
         return None if row is None else _member(row)
 
     def enrolments(self, account: Account) -> Sequence[Member]:
-        return [_member(row) for row in self._connection.execute(_ENROLMENTS, vars(account))]
+        found = [_member(row) for row in self._connection.execute(_ENROLMENTS, vars(account))]
+        return list({member.cohort: member for member in reversed(found)}.values())[::-1]
+
+    def accounts(self, member: Member) -> Sequence[Account]:
+        return [member.account, *(Account(*row) for row in self._connection.execute(_ACCOUNTS, {"member": member.id}))]
+
+    def link(self, member: Member, account: Account) -> None:
+        self._connection.execute(delete(tables.linked_account).where(
+            _l.cohort == member.cohort, _l.platform == account.platform, _l.workspace == account.workspace,
+            _l.user == account.user))
+        self._connection.execute(insert(tables.linked_account).values(
+            cohort=member.cohort, member=member.id, **vars(account)))
 
     def members(self, cohort: CohortId) -> Sequence[Member]:
         return [_member(row) for row in self._connection.execute(

@@ -78,6 +78,18 @@ cohort = Table(
     UniqueConstraint("platform", "workspace", "channel", name="one_cohort_a_room"),
 )
 
+room = Table(
+    "room", metadata,
+    # All the rooms of a cohort, the one where it was opened among them; one a platform.
+    Column("id", Number, primary_key=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("platform", String, nullable=False),
+    Column("workspace", String, nullable=False),
+    Column("channel", String, nullable=False),
+    UniqueConstraint("platform", "workspace", "channel", name="one_cohort_in_a_room"),
+    UniqueConstraint("cohort", "platform", name="one_room_a_platform"),
+)
+
 member = Table(
     "member", metadata,
     Column("id", Number, primary_key=True),
@@ -100,6 +112,28 @@ member = Table(
     UniqueConstraint("cohort", "alias_folded", name="one_member_an_alias"),
     Index("member_by_points", "cohort", "present", "points"),
     Index("member_by_account", "platform", "workspace", "user"),
+)
+
+linked_account = Table(
+    "linked_account", metadata,
+    # Further accounts of a member, on the other platforms of their cohort.
+    Column("id", Number, primary_key=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("member", ForeignKey(member.c.id), nullable=False),
+    Column("platform", String, nullable=False),
+    Column("workspace", String, nullable=False),
+    Column("user", String, nullable=False),
+    UniqueConstraint("cohort", "platform", "workspace", "user", name="one_member_an_account"),
+    Index("linked_account_by_account", "platform", "workspace", "user"),
+)
+
+code = Table(
+    "code", metadata,
+    # Handed out to be typed on another platform, once: to link a member's account, or (member NULL) a cohort's room.
+    Column("digest", String, primary_key=True),
+    Column("cohort", ForeignKey(cohort.c.id), nullable=False),
+    Column("member", ForeignKey(member.c.id)),
+    Column("expires", Instant, nullable=False),
 )
 
 journal = Table(

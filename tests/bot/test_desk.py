@@ -19,7 +19,7 @@ from bot.cohort.refusals import Refused, StartsTooEarly
 from bot.cohort.scoring import Rule
 from bot.desk import Caller, Desk, correct, open_cohort, record_of, refusal
 from bot.herald import Herald, posts
-from bot.ledger import Account, Cohort, Receipt, RequestId, Room, RoomTaken, State, Transaction, Unsaved
+from bot.ledger import Account, Cohort, Lane, Receipt, RequestId, Room, RoomTaken, State, Transaction, Unsaved
 from bot.messages import (
     Board,
     Checks,
@@ -1002,6 +1002,107 @@ async def test_a_workspace_shows_nothing_of_another(house: House) -> None:
     await house.joins("ada")
     elsewhere = caller("ada", room=Room("local", "another", "ninety"))
     assert refused(await house.says(elsewhere, "progress")) == ("No cohort", None)
+
+
+# --- one cohort, two rooms --------------------------------------------------------------------------------------------
+
+SLACK = Room("slack", "T1", "C1")
+
+
+def on_slack(user: str, *, organiser: bool = False, room: Room | None = SLACK) -> Caller:
+    return Caller(Account("slack", "T1", user), room, user.capitalize(), "Europe/Berlin", organiser)
+
+
+def code_of(message: Message) -> str:
+    found = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}", read(message))
+    assert found is not None
+    return found[0]
+
+
+@pytest.fixture
+async def bridged(house: House) -> House:
+    code = code_of(await house.says("olu", "cohort bridge"))
+    assert read(await house.says(on_slack("boss", organiser=True), f"cohort bridge {code}")).startswith("Bridged")
+    return house
+
+
+async def test_a_cohort_lives_in_a_room_on_each_platform(bridged: House) -> None:
+    """The same weeks; what is over already is not said again in the new room."""
+    assert await bridged.ledger.transact(lambda tx: tx.rooms(bridged.cohort.id)) == [ROOM, SLACK]
+    assert not (await bridged.joins(on_slack("bo"))).refused
+    logged = await bridged.ledger.transact(lambda tx: tx.deliveries(bridged.cohort.id))
+    ahead = [one.delivery for one in logged if one.delivery.due > WEEK_1 and one.delivery.member is None]
+    assert len([one for one in logged if one.delivery.lane == Lane("slack", False) and one.delivery.due <= WEEK_1]) == 0
+    here, there = ([(one.kind, one.step, one.due) for one in ahead if one.lane.platform == platform]
+                   for platform in ("local", "slack"))
+    assert here == there != []
+
+
+async def test_there_is_one_board_and_one_set_of_names(bridged: House) -> None:
+    for who in ("ada", "bo"):
+        await bridged.joins(who)
+        await bridged.checks_in(who)
+    cy = on_slack("cy")
+    await bridged.joins(cy)
+    assert refused(await bridged.joins(on_slack("ada"))) == ("Name taken Ada", "name")
+    await bridged.sends(cy, "check-in", "week-1", "", **ALL_OF_IT)
+    assert "Cy" in await bridged.reads("ada", "leaderboard")
+    assert await bridged.reads(on_slack("eve"), "leaderboard") == await bridged.reads("eve", "leaderboard")
+
+
+async def test_two_linked_accounts_are_one_member_and_their_points_count_once(bridged: House) -> None:
+    await bridged.joins("ada")
+    code = code_of(await bridged.says("ada", "cohort link"))
+    there = on_slack("u7")
+    assert read(await bridged.says(there, f"cohort link {code.lower().replace('-', '')}")).startswith("Linked Ada")
+    await bridged.checks_in("ada", **ALL_OF_IT)
+    alone = await bridged.reads("ada", "progress")
+    await bridged.sends(there, "check-in", "week-1", "", **ALL_OF_IT)
+    assert await bridged.reads(there, "progress") == await bridged.reads("ada", "progress") == alone
+    assert (await bridged.kinds("ada")).count(CheckedIn) == 2, "the second is an amendment"
+    assert refused(await bridged.joins(there)) == ("Already enrolled", None)
+    assert (await bridged.command(replace(there, room=None), "checkin")).cohort == bridged.cohort.id
+    members = await bridged.ledger.transact(lambda tx: tx.members(bridged.cohort.id))
+    assert [member.name for member in members] == ["Ada"]
+
+
+async def test_a_code_works_once_and_for_ten_minutes_and_for_what_it_is(bridged: House) -> None:
+    await bridged.joins("ada")
+    await bridged.joins("bo")
+    code = code_of(await bridged.says("ada", "cohort link"))
+    assert refused(await bridged.says(on_slack("x", organiser=True), f"cohort bridge {code}")) == ("Bad code", None)
+    assert refused(await bridged.says("bo", f"cohort link {code}")) == ("Same platform", None)
+    assert not (await bridged.says(on_slack("u7"), f"cohort link {code}")).refused
+    assert refused(await bridged.says(on_slack("x"), f"cohort link {code}")) == ("Bad code", None)
+    code = code_of(await bridged.says("ada", "cohort link"))
+    bridged.clock.reach(WEEK_1 + timedelta(minutes=10))
+    assert refused(await bridged.says(on_slack("x"), f"cohort link {code}")) == ("Bad code", None)
+    for never in ("AAAA-AAAA", "", "' or 1=1 --"):
+        assert refused(await bridged.says(on_slack("x"), f"cohort link {never or '-'}")) == ("Bad code", None)
+
+
+async def test_who_has_joined_in_both_rooms_leaves_one_first(bridged: House) -> None:
+    await bridged.joins("ada")
+    there = on_slack("u7")
+    await bridged.joins(there, name="Ada 2")
+    code = code_of(await bridged.says("ada", "cohort link"))
+    assert refused(await bridged.says(there, f"cohort link {code}")) == ("Joined twice", None)
+    await bridged.says(there, "cohort leave")
+    assert read(await bridged.says(there, f"cohort link {code}")).startswith("Linked Ada"), "the code is not used up"
+    assert "Ada 2" not in await bridged.reads(there, "progress")
+
+
+async def test_only_who_runs_both_rooms_joins_them(house: House) -> None:
+    assert refused(await house.says("ada", "cohort bridge")) == ("Not organiser", None)
+    code = code_of(await house.says("olu", "cohort bridge"))
+    assert refused(await house.says(on_slack("ada"), f"cohort bridge {code}")) == ("Not organiser", None)
+    assert refused(await house.says(on_slack("boss", organiser=True, room=None), f"cohort bridge {code}")) == \
+        ("No room", None)
+    other = await open_cohort(house.ledger, "Other", date(2027, 1, 11), "Europe/Berlin", edition(), SLACK, None, "salt",
+                              house.clock.now())
+    assert refused(await house.says(on_slack("boss", organiser=True), f"cohort bridge {code}")) == \
+        ("Room has cohort", None)
+    assert await house.ledger.transact(lambda tx: tx.rooms(other.id)) == [SLACK]
 
 
 # --- while somebody types ---------------------------------------------------------------------------------------------

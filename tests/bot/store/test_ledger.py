@@ -21,6 +21,7 @@ from bot.cohort.enrolment import folded
 from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Left, Moved, Rested, Seq, Voided
 from bot.ledger import (
     Account,
+    Code,
     Cohort,
     CohortId,
     Delivery,
@@ -576,3 +577,56 @@ def test_the_log_never_holds_what_a_member_wrote(ledger: StoredLedger, caplog: p
     assert "The database did not take a transaction" in caplog.text
     assert "INSERT INTO journal" in caplog.text, "else the engine logged nothing, and this test shows nothing"
     assert secret not in caplog.text
+
+
+# --- rooms, codes and linked accounts ---------------------------------------------------------------------------------
+
+ELSEWHERE = Room("slack", "T1", "C1")
+
+
+def test_a_room_belongs_to_one_cohort_and_a_cohort_has_one_on_each_platform(ledger: StoredLedger) -> None:
+    first = ledger.transact_here(opened)
+    second = ledger.transact_here(lambda tx: opened(tx, Room("slack", "T1", "C2")))
+    with pytest.raises(RoomTaken):
+        ledger.transact_here(lambda tx: tx.add_room(first.id, Room("slack", "T1", "C2")))
+    with pytest.raises(RoomTaken):
+        ledger.transact_here(lambda tx: tx.add_room(first.id, Room("local", "", "another")))
+    ledger.transact_here(lambda tx: tx.add_room(first.id, ELSEWHERE))
+    assert ledger.transact_here(lambda tx: tx.rooms(first.id)) == [ROOM, ELSEWHERE]
+    assert ledger.transact_here(lambda tx: tx.rooms(second.id)) == [Room("slack", "T1", "C2")]
+    found = ledger.transact_here(lambda tx: tx.cohort_in(ELSEWHERE))
+    assert found is not None
+    assert found.id == first.id
+
+
+def test_a_code_is_taken_once_and_in_time(ledger: StoredLedger) -> None:
+    cohort = ledger.transact_here(opened)
+    code = Code(cohort.id, None, NOW + MINUTE)
+
+    def taken(digest: str, now: datetime) -> Code | None:
+        return ledger.transact_here(lambda tx: tx.take_code(digest, now))
+
+    ledger.transact_here(lambda tx: tx.keep_code("a", code))
+    ledger.transact_here(lambda tx: tx.keep_code("b", code))
+    assert [taken("a", NOW), taken("a", NOW)] == [code, None]
+    assert taken("b", NOW + MINUTE) is None
+
+
+def test_a_linked_account_is_the_members(ledger: StoredLedger) -> None:
+    """Also where it had joined, and left, by itself."""
+    there = Account("slack", "T1", "u7")
+
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        ada = joined(tx, cohort, "ada")
+        before = tx.add_member(cohort.id, there, "Other", "Other alias", False, "Asia/Tokyo", True)
+        tx.change_member(replace(before, present=False))
+        assert tx.enrolment(cohort.id, there) == replace(before, present=False)
+        tx.link(ada, there)
+        tx.link(ada, there)
+        assert tx.enrolment(cohort.id, there) == ada == tx.enrolment(cohort.id, ada.account)
+        assert tx.enrolments(there) == [ada]
+        assert tx.accounts(ada) == [ada.account, there]
+        assert tx.enrolment(cohort.id, Account("slack", "T2", "u7")) is None
+
+    ledger.transact_here(work)
