@@ -4,6 +4,7 @@ in the reverse."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import logging
 import os
@@ -14,46 +15,52 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 from aiohttp import web
+from pydantic import SecretStr
 from tzlocal import get_localzone_name
 
 from bot.desk import Desk
-from bot.discord.client import Client, Connection
-from bot.discord.commands import payload, publish
-from bot.discord.memory import Memory
-from bot.discord.platform import DiscordPlatform
-from bot.discord.rest import BadToken, Broken, Limited, Refused, Rest
-from bot.discord.shell import Shell
 from bot.herald import Herald, Platform, Site
 from bot.ledger import Room, Transaction
 from bot.local.history import History
 from bot.local.people import Person
 from bot.local.platform import LocalPlatform
 from bot.local.server import chat
-from bot.settings import Settings
+from bot.settings import BadSettings, Settings
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
-from content.edition import Edition
-from content.model import Guide, Voice
+from content.model import Guide
 from scheduler.clock import Clock, RealClock
 from scheduler.ticker import Ticker
+
+if TYPE_CHECKING:
+    from bot.slack.transports import HttpDoor
 
 log = logging.getLogger(__name__)
 
 DRAIN = 6.0
 """Seconds that sends under way get to finish; with what follows it stays within the 10 of `docker stop`."""
-PUBLISH_AGAIN = timedelta(minutes=1)
+
+
+class Line(Protocol):
+    """Something that listens to a platform."""
+
+    async def keep(self) -> None:
+        """Until it is closed; what it raises is for good, and says what to do."""
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a platform may be gone about, and by which clock that is measured and waited for."""
+    """How fast platforms may be written to, and by which clock; another than the real one is for tests."""
 
     dm_opens: timedelta = timedelta(seconds=1)
-    """The least time between two new direct message channels on Discord."""
+    """Least time between two new direct message channels on Discord."""
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -64,97 +71,171 @@ class Running:
     herald: Herald
     tickers: Sequence[Ticker]
     lines: Sequence[asyncio.Task[None]]
-    """To the platforms' gateways; one that ends by itself has failed for good, and its exception says why."""
+    """One that ends by itself has failed for good, and its exception says why."""
 
 
 @dataclass
-class _Platforms:
-    """What is collected from the settings before anything is started."""
+class _Presence:
+    """What the settings make of us, before anything is started."""
 
-    posts: dict[str, Platform]
-    lines: list[Connection] = field(default_factory=list)
-    rests: list[Rest] = field(default_factory=list)
+    settings: Settings
+    desk: Desk
+    database: Database
+    clock: Clock
+    pace: Pace
+    stack: AsyncExitStack
+    platforms: dict[str, Platform] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[str], clock: Clock | None = None,
                   pace: Pace | None = None) -> AsyncIterator[Running]:
-    """Everything but the socket. `names` are of people who may sit at the browser, beside the organiser and those who
-    have joined.
+    """Everything but the socket of the local chat. `names` are of people who may sit at the browser, beside the
+    organiser and those who have joined.
 
-    Raises DatabaseIsNewer, or ValueError for a database that is not supported."""
+    Raises DatabaseIsNewer, or BadSettings."""
     clock, pace = clock or RealClock(), pace or Pace()
     site_dir = settings.site_dir if settings.site_dir.is_dir() else None  # once, before anything runs
+    # The local chat serves the guide itself.
+    site = Site(settings.site_url or ("" if site_dir else None))
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
         migrate(database)
         ledger = StoredLedger(database)
         history = History(database)
         people = await ledger.transact(lambda tx: _people(tx, room, names))
-        # The local chat serves the guide itself.
-        desk = Desk(ledger, guide, Site(settings.site_url or ("" if site_dir else None)))
-        platforms = _Platforms({"local": LocalPlatform(history, clock, room, people)})
+        desk = Desk(ledger, guide, site)
+        us = _Presence(settings, desk, database, clock, pace, stack)
+        us.platforms["local"] = LocalPlatform(history, clock, room, people)
         if settings.discord_token is not None:
-            session = await stack.enter_async_context(aiohttp.ClientSession())
-            _add_discord(platforms, settings, desk, database, clock, session, pace)
-        herald = Herald(ledger, platforms.posts, clock, f"{socket.gethostname()}:{os.getpid()}",
-                        Site(settings.site_url or ("" if site_dir else None)))
+            await _go_to_discord(us, settings.discord_token)
+        if settings.slack_bot_token is not None or settings.slack_client_id:
+            await _go_to_slack(us)
+        herald = Herald(ledger, us.platforms, clock, f"{socket.gethostname()}:{os.getpid()}", site)
         for cohort in await ledger.transact(lambda tx: tx.cohorts()):
-            if cohort.room.platform not in platforms.posts:
-                log.warning("Cohort %d lives on %s, for which no token is set: nothing of it is sent from here",
-                            cohort.id, cohort.room.platform)
-        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, platforms, desk.voice, pace))
+            for one in await ledger.transact(lambda tx, id=cohort.id: tx.rooms(id)):  # type: ignore[misc]
+                if one.platform not in us.platforms:
+                    log.warning("Cohort %d lives on %s, for which no token is set: nothing is sent there from here",
+                                cohort.id, one.platform)
+        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us.lines))
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
-        voice = Edition.of(guide, guide.cohort.plan).voice
-        yield Running(chat(desk, history, clock, people, room, site_dir, None, voice=voice), herald, tickers, lines)
+        page = chat(desk, history, clock, people, room, site_dir, None, voice=desk.voice)
+        # What is in memory by now stays there. With the collector looking through it again and again, the slowest
+        # answer in a hundred at 32 callers took 63 ms; without that 15.
+        gc.collect()
+        gc.freeze()
+        yield Running(page, herald, tickers, lines)
 
 
-def _add_discord(platforms: _Platforms, settings: Settings, desk: Desk, database: Database, clock: Clock,
-                 session: aiohttp.ClientSession, pace: Pace) -> None:
-    assert settings.discord_token is not None  # noqa: S101  # the caller has looked
-    token = settings.discord_token.get_secret_value().strip()
+async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
+    # Each platform's library takes half a second to import, so only where it is called for.
+    from bot.discord.client import Client, Connection
+    from bot.discord.commands import Publishing
+    from bot.discord.memory import Memory
+    from bot.discord.platform import DiscordPlatform
+    from bot.discord.rest import Rest
+    from bot.discord.shell import Shell
+
+    settings, pace, token = us.settings, us.pace, secret.get_secret_value().strip()
+    session = await us.stack.enter_async_context(aiohttp.ClientSession())
     rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
-    memory = Memory(database)
-    shell = Shell(desk, clock, organiser_role=settings.discord_organiser_role)
-    platforms.posts["discord"] = DiscordPlatform(rest, memory, pace.dm_opens, monotonic=pace.monotonic,
-                                                 sleep=pace.sleep)
-    platforms.lines.append(Connection(lambda: Client(
-        shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token))
-    platforms.rests.append(rest)
+    shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
+    us.platforms["discord"] = DiscordPlatform(rest, Memory(us.database), pace.dm_opens, monotonic=pace.monotonic,
+                                              sleep=pace.sleep)
+    us.lines += [
+        Connection(lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url),
+                   token),
+        Publishing(rest, us.desk.voice, pace.sleep)]
+
+
+async def _go_to_slack(us: _Presence) -> None:
+    """One workspace or many, by Socket Mode or by signed requests. Raises BadSettings when the settings say neither."""
+    from bot.slack.clients import Clients
+    from bot.slack.installations import Installations, States, cipher
+    from bot.slack.memory import Memory
+    from bot.slack.platform import SlackPlatform
+    from bot.slack.shell import Shell
+    from bot.slack.transports import HttpDoor, SocketLine, bolt, oauth
+
+    settings, pace = us.settings, us.pace
+    app_token, signing = _plain(settings.slack_app_token), _plain(settings.slack_signing_secret)
+    if not app_token and not signing:
+        raise BadSettings("Slack needs NINETY_SLACK_APP_TOKEN (xapp-…, Socket Mode), or NINETY_SLACK_SIGNING_SECRET "
+                          "for signed requests to NINETY_SLACK_LISTEN")
+    many = settings.slack_bot_token is None
+    client_secret = _plain(settings.slack_client_secret)
+    if many and not (client_secret and settings.public_url):
+        raise BadSettings("Many workspaces install the app by NINETY_SLACK_CLIENT_ID, NINETY_SLACK_CLIENT_SECRET and "
+                         "NINETY_PUBLIC_URL, the address that leads to NINETY_SLACK_LISTEN; for one workspace set "
+                         "NINETY_SLACK_BOT_TOKEN")
+    installations = Installations(us.database, cipher(_plain(settings.secret_key))) if many else None
+    clients = await us.stack.enter_async_context(Clients(
+        installations or _plain(settings.slack_bot_token), us.clock, settings.slack_api_url,
+        client_id=settings.slack_client_id, client_secret=client_secret))
+    if not many:
+        await clients.myself()
+    session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+    shell = Shell(us.desk, clients, us.clock, session)
+    app = bolt(shell, signing, installations)
+    us.platforms["slack"] = SlackPlatform(clients, Memory(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
+    if app_token:
+        us.lines.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))
+    if signing or installations:
+        authorize = settings.slack_api_url.rstrip("/").removesuffix("/api") + "/oauth/v2/authorize"
+        flow = None if installations is None else oauth(
+            settings.slack_client_id, client_secret, settings.public_url, installations,
+            States(us.database, us.clock), clients.client(), authorize)
+        us.lines.append(_Served(HttpDoor(app, shell, flow), settings.slack_listen))
+
+
+class _Served:
+    """A door with a socket."""
+
+    def __init__(self, door: HttpDoor, listen: str) -> None:
+        self._door = door
+        self._listen = listen
+        self._asked_to_end = asyncio.Event()
+
+    async def keep(self) -> None:
+        """Raises BadSettings when the address cannot be listened at."""
+        application = web.Application()
+        application.add_routes(self._door.routes())
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=DRAIN / 2)
+        await runner.setup()
+        host, _, port = self._listen.rpartition(":")
+        try:
+            await web.TCPSite(runner, host, int(port)).start()
+            await self._asked_to_end.wait()
+        except OSError as error:
+            raise BadSettings(f"NINETY_SLACK_LISTEN: cannot listen at {self._listen} ({error.strerror})") from None
+        finally:
+            await runner.cleanup()
+            await self._door.close()
+
+    async def close(self) -> None:
+        self._asked_to_end.set()
 
 
 @asynccontextmanager
-async def _at_work(herald: Herald, clock: Clock, platforms: _Platforms, voice: Voice, pace: Pace) \
+async def _at_work(herald: Herald, clock: Clock, lines: Sequence[Line]) \
         -> AsyncIterator[tuple[list[Ticker], list[asyncio.Task[None]]]]:
     """Pulses and lines. All are left at once, because the whole has ten seconds to stop."""
     tickers = [Ticker(partial(herald.drain, lane), clock, drain=DRAIN) for lane in herald.lanes]
-    lines = [asyncio.create_task(line.keep()) for line in platforms.lines]
-    publishing = [asyncio.create_task(_published(rest, voice, pace)) for rest in platforms.rests]
+    kept = [asyncio.create_task(line.keep()) for line in lines]
     try:
         for ticker in tickers:
             await ticker.__aenter__()
-        yield tickers, lines
+        yield tickers, kept
     finally:
         herald.leave()
-        for task in publishing:
-            task.cancel()
-        await asyncio.gather(*(line.close() for line in platforms.lines),
+        await asyncio.gather(*(line.close() for line in lines),
                              *(ticker.__aexit__(None, None, None) for ticker in tickers))
-        await asyncio.gather(*lines, *publishing, return_exceptions=True)
+        await asyncio.gather(*kept, return_exceptions=True)
 
 
-async def _published(rest: Rest, voice: Voice, pace: Pace) -> None:
-    """Tells Discord of our commands, when it answers."""
-    while True:
-        try:
-            application = (await rest.call("GET", "/applications/@me"))["id"]
-            await publish(rest, application, payload(voice))
-            return
-        except BadToken:
-            return  # the line to the gateway says so, and ends everything
-        except (Broken, Limited, Refused) as error:
-            log.warning("The commands could not be published yet: %s", error)
-            await pace.sleep(PUBLISH_AGAIN.total_seconds())
+def _plain(secret: SecretStr | None) -> str:
+    return secret.get_secret_value().strip() if secret is not None else ""
 
 
 def _people(tx: Transaction, room: Room, names: Sequence[str]) -> list[Person]:

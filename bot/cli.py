@@ -26,6 +26,8 @@ app.add_typer(site, name="site")
 app.add_typer(cohort, name="cohort")
 doctor = typer.Typer(no_args_is_help=True, help="Check what a platform must know and allow before the first post.")
 app.add_typer(doctor, name="doctor")
+manifest = typer.Typer(no_args_is_help=True, help="What a platform is told of the bot when its app is made.")
+app.add_typer(manifest, name="manifest")
 
 GuideFile = Annotated[Path | None, typer.Option("--guide", help="Another guide.yaml than the one of this checkout.",
                                                 envvar="NINETY_GUIDE")]
@@ -240,12 +242,11 @@ def run(
     room: Annotated[str, typer.Option(help="Which local room, where there are several.")] = "local:ninety",
     guide: GuideFile = None,
 ) -> None:
-    """Run the bot in real time: on Discord, if NINETY_DISCORD_TOKEN is set, and in the local chat room on this machine.
-    """
+    """Run the bot in real time: on Discord and Slack, if their tokens are set, and in the local chat room on this
+    machine."""
     import logging
 
     from bot.app import running
-    from bot.discord.client import BadToken
     from bot.settings import Settings
     from bot.store.migrate import DatabaseIsNewer
 
@@ -260,7 +261,7 @@ def run(
 
     try:
         _run(serve())
-    except (BadToken, DatabaseIsNewer, ValueError) as error:
+    except (DatabaseIsNewer, ValueError) as error:
         _fail(error)
 
 
@@ -312,6 +313,58 @@ def doctor_discord(guide: GuideFile = None) -> None:
         return sound
 
     raise typer.Exit(0 if asyncio.run(told()) else 1)
+
+
+@doctor.command("slack")
+def doctor_slack() -> None:
+    """The settings, the tokens, the scopes, the clock, and whether the bot is in each cohort's channel.
+
+    Each line is ok, a problem or a note. Nothing is changed. Exit code 1 when there is a problem."""
+    from bot.settings import Settings
+    from bot.slack.doctor import examine
+    from bot.store.database import Database
+    from scheduler.clock import RealClock
+
+    settings = Settings()
+    with _Open() as ledger:
+        rooms = asyncio.run(ledger.transact(
+            lambda tx: [(one, room) for one in tx.cohorts() for room in tx.rooms(one.id)]))
+
+    async def told() -> bool:
+        sound = True
+        async with Database(settings.database_url) as database:
+            async for finding in examine(settings, rooms, database, RealClock()):
+                typer.echo(f"{finding.kind:8} {finding.text}")
+                sound = sound and finding.kind != "problem"
+        return sound
+
+    raise typer.Exit(0 if asyncio.run(told()) else 1)
+
+
+@manifest.command("slack")
+def manifest_slack(
+    socket: Annotated[bool, typer.Option("--socket/--http", help="By Socket Mode, which needs no public address, or by "
+                                                                 "signed requests.")] = True,
+    public_url: Annotated[str | None, typer.Option("--public-url", help="Where Slack finds us from outside; "
+                                                   "NINETY_PUBLIC_URL if left out.")] = None,
+    guide: GuideFile = None,
+) -> None:
+    """The app's manifest, as YAML: to be pasted at api.slack.com/apps, Create New App, From a manifest."""
+    import yaml
+
+    from bot.settings import Settings
+    from bot.slack.doctor import not_public
+    from bot.slack.manifest import manifest as drawn
+    from content.edition import Edition
+
+    loaded, address = _guide(guide), public_url or Settings().public_url or None
+    if address is None and not socket:
+        _fail("signed requests need an address that Slack can send to: give it with --public-url https://…, or set "
+              "NINETY_PUBLIC_URL", 2)
+    if address is not None and (why := not_public(address)):
+        _fail(f"{'--public-url' if public_url else 'NINETY_PUBLIC_URL'} {why}", 2)
+    made = drawn(Edition.of(loaded, loaded.cohort.plan).voice, address, socket)
+    typer.echo(yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
 @cohort.command("open")

@@ -27,6 +27,7 @@ from bot.ledger import (
     Lane,
     Lease,
     Ledger,
+    Logged,
     Member,
     Receipt,
     RequestId,
@@ -256,12 +257,8 @@ def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> 
         wrong = [one for one in tx.reported_in(delivery.key) if one.state is not State.SENT]
         if not wrong:
             return _Withdrawn("all of it went out after all")
-        return say(voice.report, Facts(tuple(
-            Fact(fill(voice.report_line, kind=one.delivery.kind.value.replace("_", " "),
-                      step=str(course.number(one.delivery.step)) if one.delivery.step else "–",  # noqa: RUF001
-                      to=tx.member(one.delivery.member).name if one.delivery.member else
-                      str(_room_on(tx, one.delivery)), due=When(one.delivery.due, zone=course.zone), reason=one.reason)) for one in wrong)),
-            count=len(wrong)).offering(Button(words.log, "cohort log"))
+        return say(voice.report, Facts(tuple(_wrong(tx, cohort, one) for one in wrong)), count=len(wrong)).offering(
+            Button(words.log, "cohort log"))
     if delivery.kind is PostKind.UNREACHABLE:
         assert delivery.member is not None  # noqa: S101  # it is about one
         member = tx.member(delivery.member)
@@ -311,6 +308,15 @@ def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> 
     return say(voice.graduation, shown or hidden, cohort=cohort.title, members=len(records), tasks=done,
                graduates=sum(record.graduated for record in records), check_ins=check_ins, hours=f"{hours:g}").offering(
         progress)
+
+
+def _wrong(tx: Transaction, cohort: Cohort, one: Logged) -> Fact:
+    """A line of a report."""
+    delivery, course = one.delivery, cohort.course
+    to = tx.member(delivery.member).name if delivery.member is not None else str(_room_on(tx, delivery))
+    return Fact(fill(cohort.edition.voice.report_line, kind=delivery.kind.value.replace("_", " "),
+                     step=str(course.number(delivery.step)) if delivery.step else "–",  # noqa: RUF001
+                     to=to, due=When(delivery.due, zone=course.zone), reason=one.reason))
 
 
 def _compose_nudge(tx: Transaction, cohort: Cohort, delivery: Delivery, step: Step, now: datetime, check_in: Button) \

@@ -15,6 +15,8 @@ import aiohttp
 import discord
 from yarl import URL
 
+from bot.settings import BadSettings
+
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -31,7 +33,7 @@ LEAVE, DRAIN = 0.8, 1.2
 _BAD_TOKEN = 4004
 
 
-class BadToken(Exception):
+class BadToken(BadSettings):
     """Discord does not know this token: copy a new one from the page Bot of the application in Discord's developer
     portal to the settings, and start again."""
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from bot.commands import COMMANDS, Command, help_line
-from bot.discord.rest import Rest
+from bot.discord.rest import BadToken, Broken, Limited, Refused, Rest
 from content.model import Voice
 
 Payload: TypeAlias = list[dict[str, Any]]
 """As `PUT /applications/{application}/commands` takes it."""
 
+log = logging.getLogger(__name__)
+
+AGAIN = 60.0
+"""Seconds until the commands are published again, after Discord did not take them."""
 LONGEST = 100
 """Of a description, in characters."""
 
@@ -89,3 +95,37 @@ async def publish(rest: Rest, application: str, ours: Payload) -> bool:
         return False
     await rest.call("PUT", at, json=ours, application=application)
     return True
+
+
+class Publishing:
+    """Publishes the commands when Discord answers."""
+
+    def __init__(self, rest: Rest, voice: Voice, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._rest = rest
+        self._voice = voice
+        self._sleep = sleep
+        self._asked_to_end = asyncio.Event()
+
+    async def keep(self) -> None:
+        """Until it is closed; what is published stays so."""
+        work = asyncio.create_task(self._publish())
+        try:
+            await self._asked_to_end.wait()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def close(self) -> None:
+        self._asked_to_end.set()
+
+    async def _publish(self) -> None:
+        while True:
+            try:
+                application = (await self._rest.call("GET", "/applications/@me"))["id"]
+                await publish(self._rest, application, payload(self._voice))
+                return
+            except BadToken:
+                return  # the line to the gateway says so, and ends everything
+            except (Broken, Limited, Refused) as error:
+                log.warning("The commands could not be published yet: %s", error)
+                await self._sleep(AGAIN)

@@ -15,7 +15,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import Any, TypeAlias, assert_never
 from urllib.parse import quote, unquote
@@ -475,14 +475,25 @@ def _sentences(said: Text, zone: tzinfo) -> str:
 def block(said: Text) -> str:
     """Paragraphs, lists and whatever else the guide's Markdown has, in Discord's."""
     writer = _Writer(said, " ")
-    blocks = map(writer.block, SyntaxTreeNode(_PARSER.parse(_marked(said))).children)
+    blocks = map(writer.block, _blocks(_marked(said)).children)
     return "\n\n".join(text for text in blocks if text.strip())
 
 
 def inline(said: Text, label: bool = False) -> str:
     """Without blocks; lines stay lines. `label`: it is going to be inside of a link."""
-    root = SyntaxTreeNode(_PARSER.parseInline(_marked(said)))
+    root = _inline(_marked(said))
     return _guarded(_Writer(said, "\n").inline(root.children[0].children, label).strip())
+
+
+# A source is the guide's own words, with marks for all the others, so the same ones come again and again.
+@lru_cache(maxsize=1024)
+def _blocks(source: str) -> SyntaxTreeNode:
+    return SyntaxTreeNode(_PARSER.parse(source))
+
+
+@lru_cache(maxsize=1024)
+def _inline(source: str) -> SyntaxTreeNode:
+    return SyntaxTreeNode(_PARSER.parseInline(source))
 
 
 def heading(said: Text) -> str:
@@ -685,7 +696,7 @@ def _address(url: str) -> str | None:
 
 
 def _size(text: str) -> int:
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _within(text: str, most: int) -> str:

@@ -24,8 +24,9 @@ from yarl import URL
 
 log = logging.getLogger(__name__)
 
-GLOBAL = 48
-"""Calls a second. Discord takes 50 (docs: topics/rate-limits); two are left to discord.py's own few calls."""
+GLOBAL = 45
+"""Calls a second. Discord takes 50 (docs: topics/rate-limits); the rest is left to discord.py, which makes four of its
+own at once when it logs in, and that may be in the middle of a wave."""
 KEPT = 5.0
 """Seconds that a turn is kept for a call that does not come."""
 PATIENCE = 5.0

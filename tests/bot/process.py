@@ -35,8 +35,10 @@ from content.model import Guide
 from scheduler.clock import VirtualClock
 
 ROOT = Path(__file__).parents[2]
+ROUNDS = 4
+"""So often the pulses are rung at one instant before it counts as left undone."""
 LARGEST = 1 << 16
-"""Bytes of a message to the process that forks."""
+"""Bytes of what the driver and the process that forks say at once; each thing said is a line."""
 
 
 class Died(Exception):
@@ -71,10 +73,18 @@ async def _obey(ninety: Running, clock: VirtualClock, reader: asyncio.StreamRead
     while line := await reader.readline():
         clock.reach(datetime.fromisoformat(json.loads(line)["reach"]))
         for ticker in ninety.tickers:
-            ticker.wake()
-        for ticker in ninety.tickers:
             await ticker.settled()
         due = await ninety.herald.next_due()
+        # As the pulses do, which sleep until something is due, or for a minute: what one of them leaves to another (a
+        # notice in the room that somebody takes no direct messages) is found by that one at its next round.
+        rounds = 0
+        while due is not None and due <= clock.now() and rounds < ROUNDS:
+            rounds += 1
+            for ticker in ninety.tickers:
+                ticker.wake()
+            for ticker in ninety.tickers:
+                await ticker.settled()
+            due = await ninety.herald.next_due()
         await _say(writer, {"due": due and due.isoformat()})
 
 
@@ -125,10 +135,13 @@ def _born(birth: Birth, orders: socket.socket) -> int:
 
 def _fork_on_demand(driver: socket.socket) -> None:
     """Reads births, answers with process ids, and tells of each that has ended. Until the driver has gone."""
+    def say(what: Mapping[str, int]) -> None:
+        driver.sendall(json.dumps(what).encode() + b"\n")
+
     def reap(*_: object) -> None:
         try:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                driver.send(json.dumps({"ended": ended[0], "code": os.waitstatus_to_exitcode(ended[1])}).encode())
+                say({"ended": ended[0], "code": os.waitstatus_to_exitcode(ended[1])})
         except (ChildProcessError, OSError):
             pass    # none is left, or nobody listens any more
 
@@ -136,7 +149,10 @@ def _fork_on_demand(driver: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, reap)
     while True:
+        # The driver waits for each birth before it asks for the next.
         told, fds, _, _ = socket.recv_fds(driver, LARGEST, 1)
+        while told and not told.endswith(b"\n"):
+            told += driver.recv(LARGEST)
         if not told:
             return
         pid = os.fork()
@@ -150,23 +166,24 @@ def _fork_on_demand(driver: socket.socket) -> None:
                 sys.stderr.flush()
                 os._exit(code)
         os.close(fds[0])
-        driver.send(json.dumps({"born": pid}).encode())
+        say({"born": pid})
 
 
 class _Nursery:
     """The driver's side of the process that forks: one for the whole run of pytest."""
 
     def __init__(self) -> None:
-        self._socket, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, there = socket.socketpair()
         self._process = subprocess.Popen(  # noqa: S603  # ours
             [sys.executable, "-m", "tests.bot.process", str(there.fileno())], pass_fds=[there.fileno()], cwd=ROOT)
         there.close()
+        self._heard = b""
         self._born: list[int] = []
         self._codes: dict[int, int] = {}
 
     def bear(self, birth: Birth, orders: socket.socket) -> int:
         """The id of the new process."""
-        told = json.dumps(asdict(birth)).encode()
+        told = json.dumps(asdict(birth)).encode() + b"\n"
         # Not socket.send_fds: it sends through `socket.socket`, which pytest-socket may have put another in place of.
         self._socket.sendmsg([told], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [orders.fileno()]))])
         while not self._born:
@@ -190,11 +207,12 @@ class _Nursery:
         said = self._socket.recv(LARGEST)
         if not said:
             raise Died("the process that forks has ended; see its last words above")
-        told = json.loads(said)
-        if "born" in told:
-            self._born.append(told["born"])
-        else:
-            self._codes[told["ended"]] = told["code"]
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        for told in map(json.loads, lines):
+            if "born" in told:
+                self._born.append(told["born"])
+            else:
+                self._codes[told["ended"]] = told["code"]
 
 
 @cache

@@ -1,0 +1,295 @@
+"""What the end-to-end tests share: the real bot in its own process, before the emulated Discord, in virtual time.
+
+    async with stage(tmp_path, OPENED) as town:
+        await town.start()
+        due = await town.reach(instant)
+        shown = await town.discord.type(ada, town.channel, "week")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from bot.cohort.journal import Joined
+from bot.desk import open_cohort
+from bot.discord.render import REFUSED
+from bot.ledger import Account, Cohort, Logged, Member, RequestId, Room, Transaction
+from bot.store.database import Database
+from bot.store.ledger import StoredLedger
+from bot.store.migrate import migrate
+from content.edition import Edition
+from content.model import Guide
+from scheduler.clock import VirtualClock
+from tests.bot.process import Process, guide_at
+from tests.emulators.discord import Discord, Shown, text_of
+from tests.emulators.discord_world import Channel, Json, Message, User
+
+TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
+SPEED = 50.0
+"""Discord's limits are counted, and waited for, so much faster than real time, by both sides."""
+T = TypeVar("T")
+
+
+def guide() -> Guide:
+    """The one that comes with Ninety."""
+    return guide_at(None)
+
+
+class Pace:
+    """The clock that Discord counts its limits by: real time, so many times as fast."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed, self._at, self._since = speed, 0.0, time.monotonic()
+
+    def monotonic(self) -> float:
+        return self._at + (time.monotonic() - self._since) * self.speed
+
+    def run(self, speed: float) -> None:
+        """From now on."""
+        self._at, self._since, self.speed = self.monotonic(), time.monotonic(), speed
+
+
+class Watched(Discord):
+    """Asks of each request, before it is carried out and after it, whether the rest of it is lost."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.watch: Callable[[str], bool] = lambda route: False
+        self.arrived: list[str] = []
+        """Method and path of every request, before anything becomes of it."""
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self.arrived.append(f"{request.method} {request.path}")
+        return await super()._serve(request)
+
+    def _hold_ours(self, name: str, status: int, body: object) -> None:
+        """Not here: tests/emulators holds the emulator's own answers, and it takes as long as all the rest."""
+
+    async def _carry_out(self, request: web.Request, name: str, ids: tuple[str, ...]) -> Any:
+        if self.watch(name):
+            raise web.HTTPServiceUnavailable
+        try:
+            return await super()._carry_out(request, name, ids)
+        finally:
+            if self.watch(name):
+                raise web.HTTPServiceUnavailable
+
+
+@dataclass(eq=False)
+class Stage:
+    discord: Watched
+    channel: Channel
+    clock: VirtualClock
+    """Of the emulator and, from its last `reach` on, of the bot."""
+    folder: Path
+    pace: Pace
+    environment: dict[str, str]
+    """Of the next process."""
+    dm_opens: float = 1.0
+    processes: list[Process] = field(default_factory=list)
+    """From first to last."""
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def organiser(self) -> User:
+        assert self.channel.guild is not None
+        return self.channel.guild.owner
+
+    @property
+    def room(self) -> Room:
+        assert self.channel.guild is not None
+        return Room("discord", self.channel.guild.id, self.channel.id)
+
+    @property
+    def bot(self) -> Process:
+        return self.processes[-1]
+
+    # --- the process -------------------------------------------------------------------------------------------------
+
+    async def launch(self) -> Process:
+        """One more process; what it does about Discord is its own affair. The one before has ended."""
+        await self.stop()
+        born = Process.started(self.environment, self.clock.now(), self.folder / "bot.log", dm_opens=self.dm_opens,
+                               speed=self.pace.speed)
+        self.processes.append(await self._running.enter_async_context(born))
+        await self.bot.ready()
+        return self.bot
+
+    async def start(self) -> Process:
+        """One more process, which is on Discord and has published its commands."""
+        await self.launch()
+        await self.on_discord()
+        return self.bot
+
+    async def on_discord(self, within: float = 30.0) -> None:
+        await self.discord.ready(within)
+        await until(lambda: bool(self.discord.commands), within)
+
+    async def stop(self) -> None:
+        """Kills the process, if there is one, and waits until Discord has heard of it."""
+        await self._running.aclose()
+        if self.processes:
+            await self.discord.gateway.until(lambda: not self.discord.gateway.live)
+
+    def set_pace(self, speed: float) -> None:
+        """Of Discord at once, and of the next process."""
+        self.pace.run(speed)
+
+    async def reach(self, instant: datetime, within: float = 60.0) -> datetime | None:
+        """Moves both clocks. Returns, when all that was due has been done, the instant at which something is next;
+        raises TimeoutError when that takes more than `within` real seconds."""
+        self.clock.reach(instant)
+        return await self.bot.reach(self.clock.now(), within)
+
+    async def follow(self, instant: datetime) -> None:
+        """Moves the clocks to the instant, by every other one at which something is due."""
+        due = await self.reach(self.clock.now())
+        while due is not None and due <= instant:
+            assert due > self.clock.now(), f"at {due} the bot leaves something undone"
+            due = await self.reach(due)
+        await self.reach(instant)
+
+    # --- the database ------------------------------------------------------------------------------------------------
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """One transaction from outside, also while the bot runs."""
+        database = Database(self.environment["NINETY_DATABASE_URL"], durable=False)
+        try:
+            migrate(database)
+            return StoredLedger(database).transact_here(work)
+        finally:
+            database.close()
+
+    async def open(self, start: date, zone: str, members: Mapping[User, str], *, plan: str = "ninety-days",
+                   nudges: bool = True, organiser: bool = True, role: str = "") -> Cohort:
+        """A cohort in the channel with these members (by their zones), who have joined before its start. Written
+        straight into the database: hundreds of dialogues would take minutes."""
+        database = Database(self.environment["NINETY_DATABASE_URL"], durable=False)
+        try:
+            migrate(database)
+            ledger, now = StoredLedger(database), self.clock.now()
+            edition = Edition.of(guide(), plan)
+            cohort = await open_cohort(ledger, "Autumn", start, zone, edition, self.room,
+                                       account(self.organiser) if organiser else None, "salt", now,
+                                       graduate_role=role)
+
+            def enrol(tx: Transaction) -> None:
+                for number, (user, of) in enumerate(members.items()):
+                    member = tx.add_member(cohort.id, account(user), user.name, f"Alias {number}", True, of, nudges)
+                    tx.append(member, Joined(now, of, edition.plan.steps[0].id), RequestId("joined"))
+
+            ledger.transact_here(enrol)
+            return cohort
+        finally:
+            database.close()
+
+    def deliveries(self, cohort: Cohort) -> Sequence[Logged]:
+        return self.read(lambda tx: tx.deliveries(cohort.id))
+
+    def member(self, cohort: Cohort, user: User) -> Member:
+        found = self.read(lambda tx: tx.enrolment(cohort.id, account(user)))
+        assert found is not None
+        return found
+
+    # --- what is there to see ----------------------------------------------------------------------------------------
+
+    @property
+    def posts(self) -> list[Message]:
+        """Of the bot, in the channel."""
+        return [one for one in self.discord.history(self.channel) if one.author is self.discord.bot]
+
+    def direct(self, user: User) -> list[Message]:
+        """Of the bot, to the person."""
+        channel = self.discord.world.dms.get(user.id)
+        return [] if channel is None else [one for one in channel.messages if one.author is self.discord.bot]
+
+    def join(self, *names: str) -> list[User]:
+        """People who are on the server from now on."""
+        assert self.channel.guild is not None
+        return [self.discord.add_member(self.channel.guild, name) for name in names]
+
+    async def check_in(self, user: User, step: int = 1) -> Shown:
+        form = await self.discord.type(user, self.channel, "checkin", {"week": str(step)})
+        return await self.discord.submit(user, form, {"hours": "6"})
+
+    def refusals(self) -> list[object]:
+        """Everything that Discord has said no to, or does not know, or had to slow down."""
+        return [*self.discord.unknown, *self.discord.ours, *self.discord.limited,
+                *(done for done in self.discord.done if done.status >= 400)]
+
+
+@asynccontextmanager
+async def stage(folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: float = 1.0, **emulator: Any) \
+        -> AsyncIterator[Stage]:
+    """A server with a channel and nobody but its owner. No process runs yet; at the end none does any more."""
+    clock, pace = VirtualClock(now), Pace(speed)
+    discord = Watched(token=TOKEN, now=clock.now, monotonic=pace.monotonic, **emulator)
+    async with discord:
+        town = Stage(discord, discord.add_channel(discord.add_guild("Ninety"), "cohort"), clock, folder, pace, {
+            "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", "NINETY_DISCORD_TOKEN": TOKEN,
+            "NINETY_DISCORD_API_URL": discord.api_url, "NINETY_DISCORD_GATEWAY_URL": discord.gateway_url}, dm_opens)
+        try:
+            yield town
+        finally:
+            await town.stop()
+
+
+def account(user: User) -> Account:
+    return Account("discord", "", user.id)
+
+
+async def until(true: Callable[[], bool], within: float = 10.0) -> None:
+    """Waits for what nobody tells of; raises TimeoutError."""
+    end = time.monotonic() + within
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError
+        await asyncio.sleep(0.005)
+
+
+def local(day: date, clock: str, zone: str) -> datetime:
+    """The instant at which a clock in that zone shows that time."""
+    return datetime.combine(day, datetime.strptime(clock, "%H:%M").time(), ZoneInfo(zone))  # noqa: DTZ007  # a time
+
+
+# --- what a person reads ----------------------------------------------------------------------------------------------
+
+
+def title(message: Message | Shown) -> str:
+    """The first line, without its markup."""
+    text = message.text if isinstance(message, Shown) else text_of(message)
+    return re.sub(r"[\\*]", "", text.split("\n")[0]).lstrip("# ")
+
+
+def is_refused(shown: Shown) -> bool:
+    return shown.kind != "modal" and any(
+        one.get("accent_color") == REFUSED for one in _payload(shown).get("components") or ())
+
+
+def _payload(shown: Shown) -> Json:
+    return shown.message.payload if shown.message is not None else shown.payload
+
+
+_ROW = re.compile(r"(\d+) · (.*?)( \(you\))? · (-?\d+) · (\d+)")
+
+
+def board_in(text: str) -> list[tuple[int, str, int, int]]:
+    """(place, name, points, streak) of each row."""
+    rows = (_ROW.fullmatch(re.sub(r"[\\*]", "", line)) for line in text.split("\n"))
+    return [(int(row[1]), row[2], int(row[4]), int(row[5])) for row in rows if row]
+
+
+def told(messages: Iterable[Message]) -> list[set[str]]:
+    """Whom each of them has pinged."""
+    return [set(message.told) for message in messages]
