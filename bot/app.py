@@ -173,8 +173,11 @@ async def _go_to_slack(us: _Presence) -> None:
     clients = await us.stack.enter_async_context(Clients(
         installations or _plain(settings.slack_bot_token), us.clock, settings.slack_api_url,
         client_id=settings.slack_client_id, client_secret=client_secret))
-    if not many:
+    if installations is None:
         await clients.myself()
+    elif unreadable := await installations.renew():
+        log.warning("The tokens of %d workspaces cannot be read with NINETY_SECRET_KEY: install the app there again",
+                    unreadable)
     session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     shell = Shell(us.desk, clients, us.clock, session)
     app = bolt(shell, signing, installations)

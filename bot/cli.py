@@ -364,7 +364,7 @@ def manifest_slack(
     if address is not None and (why := not_public(address)):
         _fail(f"{'--public-url' if public_url else 'NINETY_PUBLIC_URL'} {why}", 2)
     made = drawn(Edition.of(loaded, loaded.cohort.plan).voice, address, socket)
-    typer.echo(yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    typer.echo(yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=4000), nl=False)
 
 
 @cohort.command("open")

@@ -607,7 +607,7 @@ def _check_in_form(visit: _Visit, argument: str) -> Form:
         percent = visit.edition.rules.scoring.late_percent
         intro = fill(visit.voice.form_late, number=number, step=step.title, percent=percent)
     words = visit.voice.words
-    return Form("check-in", step_id, form.title, intro, (
+    return Form("check-in", step_id, form.title.format(number=number), intro, (
         Checks("tasks", form.tasks.label, form.tasks.hint, tuple(
             Option(task.id, markdown(task.do), last is not None and task.id in last.done,
                    words.must if task.weight == "must" else words.stretch) for task in step.tasks)),

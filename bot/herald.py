@@ -75,6 +75,8 @@ HINDERED = timedelta(minutes=10)
 """Before it is tried again whether somebody has cured what hindered a send."""
 
 REPORT_LATEST = timedelta(days=30)
+REPORT_AGAIN = timedelta(hours=6)
+"""Before an organiser whom a report could not reach is tried again."""
 UNREACHABLE_LATEST = timedelta(days=1)
 ROLE_LATEST = timedelta(days=7)
 
@@ -418,7 +420,11 @@ class Herald:
         return await self._ledger.transact(partial(_next_due, lanes=[lane]))
 
     async def _deliver(self, letter: _Letter, now: datetime) -> None:
-        outcome = await self._send(letter, max(now, self._clock.now()))
+        now = max(now, self._clock.now())
+        outcome = await self._send(letter, now)
+        if letter.lease.delivery.kind is PostKind.REPORT and outcome.why in (Unreachable, Gone):
+            # The organiser may let us in again, and nobody else is told of what went wrong.
+            outcome = replace(outcome, state=State.OWED, again=now + REPORT_AGAIN)
         await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
 
     def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int) -> list[_Letter | None]:

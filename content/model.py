@@ -601,8 +601,9 @@ class ProseQuestion(Model):
 class CheckInForm(Model):
     """The form behind `/checkin`: five questions, because that is what a Discord modal holds."""
 
-    title: Annotated[str, StringConstraints(min_length=1, max_length=24)]
-    """Slack takes 24 characters for the title of a modal."""
+    title: Annotated[str, StringConstraints(min_length=1, max_length=24), fills("number")]
+    """Slack takes 24 characters for the title of a modal. Five questions leave a form no room to name the step
+    elsewhere."""
     submit: Annotated[str, StringConstraints(min_length=1, max_length=24)]
     tasks: TasksQuestion
     hours: NumberQuestion

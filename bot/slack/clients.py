@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.ledger import Unsaved
+from bot.settings import BadSettings
 from bot.slack.installations import Installations, Unreadable
 from scheduler.clock import Clock
 
@@ -84,13 +86,13 @@ class NoToken(Exception):
 
 
 class NotInstalled(NoToken):
-    """I am not installed in this workspace any more: install the app again."""
+    """I am not installed in this workspace any more: install the app again"""
 
     def __init__(self) -> None:
         super().__init__(type(self).__doc__)
 
 
-class BadToken(NoToken):
+class BadToken(NoToken, BadSettings):
     """A token in the settings is not one that Slack takes."""
 
 
@@ -122,7 +124,8 @@ class Clients:
         self._credentials = {"client_id": client_id, "client_secret": client_secret}
         self.session: aiohttp.ClientSession | None = None
         self._identities: dict[str, Identity] = {}
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # By refresh token, because the workspaces of an enterprise may have one in common.
         self._renewals: dict[str, asyncio.Task[Installation]] = {}
         self._renew_not_before: dict[str, datetime] = {}
         self._expired: set[str] = set()
@@ -175,11 +178,12 @@ class Clients:
             if identity.team != team:
                 raise NotInstalled
             return identity
-        if team not in self._identities:
-            answer = await self.call(team, "auth.test")
-            # For an app of a whole enterprise Slack names that, not the workspace.
-            self._identities[team] = _identity({**answer, "team_id": team})
-        return self._identities[team]
+        async with self._asking[team]:
+            if team not in self._identities:
+                answer = await self.call(team, "auth.test")
+                # For an app of a whole enterprise Slack names that, not the workspace.
+                self._identities[team] = _identity({**answer, "team_id": team})
+            return self._identities[team]
 
     async def bot_user(self, team: str) -> str:
         """As `call`."""
@@ -188,7 +192,7 @@ class Clients:
     async def myself(self) -> Identity:
         """Of the one workspace. Raises BadToken, or Limited when Slack cannot be asked now."""
         assert self._token is not None  # noqa: S101  # with many workspaces there is no such one
-        async with self._asking:
+        async with self._asking[""]:
             if self._token not in self._identities:
                 try:
                     self._identities[self._token] = _identity(await _answer(self.client(self._token), "auth.test"))
@@ -196,7 +200,7 @@ class Clients:
                     raise _bad_bot_token(refused.error) from None
                 except Broken:
                     raise Limited("auth.test", AGAIN) from None
-        return self._identities[self._token]
+            return self._identities[self._token]
 
     async def revoked(self, team: str | None, enterprise: str | None = None, at: datetime | None = None) -> None:
         """Slack says that the app was uninstalled, or the bot's token revoked, at that time: deletes the tokens.
@@ -220,7 +224,7 @@ class Clients:
             return Limited("auth.test", AGAIN)
         if error == "token_expired" and installation.bot_refresh_token:
             self._expired.add(token)
-            self._renew_not_before.pop(team, None)
+            self._renew_not_before.pop(installation.bot_refresh_token, None)
             return Limited("auth.test", AGAIN)
         # invalid_auth is also said to an address that is not allowed, and says nothing of the installation.
         if error in REVOKED and await self._installations.forget(team, token):
@@ -239,31 +243,32 @@ class Clients:
         installation = await self._stored(team)
         if installation is None:
             raise NotInstalled
-        if not self._is_ending(team, installation):
+        if not self._is_ending(installation):
             return installation
-        renewal = self._renewals.get(team)
+        key = installation.bot_refresh_token or ""
+        renewal = self._renewals.get(key)
         if renewal is None:
-            renewal = self._renewals[team] = asyncio.create_task(self._renewed(team))
-            renewal.add_done_callback(self._end_renewal(team))
+            renewal = self._renewals[key] = asyncio.create_task(self._renewed(team))
+            renewal.add_done_callback(self._end_renewal(key))
         # The caller may be cut off; the renewal may not.
         return await asyncio.shield(renewal)
 
-    def _end_renewal(self, team: str) -> Callable[[asyncio.Task[Installation]], None]:
+    def _end_renewal(self, key: str) -> Callable[[asyncio.Task[Installation]], None]:
         def end(renewal: asyncio.Task[Installation]) -> None:
-            del self._renewals[team]
+            del self._renewals[key]
             if not renewal.cancelled():
                 renewal.exception()     # whoever waited has it, if anybody still did
 
         return end
 
-    def _is_ending(self, team: str, installation: Installation) -> bool:
+    def _is_ending(self, installation: Installation) -> bool:
         if not installation.bot_refresh_token or installation.bot_token_expires_at is None:
             return False
         now = self._clock.now()
         if installation.bot_token in self._expired:
             return True
         return now + RENEW >= _instant(installation.bot_token_expires_at) and \
-            now >= self._renew_not_before.get(team, now)
+            now >= self._renew_not_before.get(installation.bot_refresh_token, now)
 
     async def _renewed(self, team: str) -> Installation:
         """What is good to be used, saved before it is."""
@@ -271,7 +276,7 @@ class Clients:
         installation = await self._stored(team)
         if installation is None:
             raise NotInstalled
-        if not self._is_ending(team, installation):
+        if not self._is_ending(installation):
             return installation
         try:
             answer = await _answer(self.client(), "oauth.v2.access", data={
@@ -300,6 +305,7 @@ class Clients:
         else:
             await self._installations.async_save(renewed)
         self._expired.discard(installation.bot_token or "")
+        self._renew_not_before.pop(installation.bot_refresh_token or "", None)
         return renewed
 
     async def _unrenewed(self, team: str, installation: Installation, error: Exception) -> Installation:
@@ -311,7 +317,7 @@ class Clients:
                 _instant(installation.bot_token_expires_at or 0) <= self._clock.now():
             raise error
         log.warning("The token of workspace %s could not be renewed yet: %s", team, error)
-        self._renew_not_before[team] = self._clock.now() + RENEW_AGAIN
+        self._renew_not_before[installation.bot_refresh_token or ""] = self._clock.now() + RENEW_AGAIN
         return installation
 
 

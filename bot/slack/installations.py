@@ -37,6 +37,7 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningDelete
 
+from bot.settings import BadSettings
 from bot.slack.memory import Database
 from scheduler.clock import Clock
 
@@ -62,13 +63,13 @@ _KEEP = ("app_id", "enterprise_name", "enterprise_url", "team_name", "bot_id", "
 _MAKE_ONE = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
 
-class BadKey(ValueError):
+class BadKey(BadSettings):
     """NINETY_SECRET_KEY, which Slack's tokens are encrypted with, is missing or malformed."""
 
 
 class Unreadable(Exception):
     """The token of this workspace was encrypted with a key that I do not have: put that key back at the end of
-    NINETY_SECRET_KEY, or install the app again."""
+    NINETY_SECRET_KEY, or install the app again"""
 
     def __init__(self) -> None:
         super().__init__(" ".join((type(self).__doc__ or "").split()))

@@ -24,23 +24,22 @@ log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=5)
 """How far our clock may be ahead of Slack's, whose time a message is looked for by."""
-PAGE = 200
-"""Messages asked for at once; Slack recommends no more (docs: conversations.history). Some apps get fifteen."""
 PATIENCE = 5.0
 """Seconds to wait where Slack asked to; for longer, whoever waits gives way to other workspaces."""
 
 _BLINK = 0.001
 """The shortest sleep: a remainder of 1e-17 s would never pass."""
-_GATES = 1000
-"""So many are remembered before those that nobody waits for are dropped. Each person is a channel."""
+_MOST = 1000
+"""So many gates are remembered before those that nobody waits for are dropped; each person is a channel. And so many
+look-backs that were stopped."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POST, _OPEN, _HISTORY = "chat.postMessage", "conversations.open", "conversations.history"
 
 _INVITE = "write /invite @Ninety there"
 _GONE = frozenset({"user_disabled", "user_not_found"})
-_CLOSED = frozenset({"cannot_dm_bot", "cannot_message_user", "messages_tab_disabled", "user_is_bot",
-                     "user_is_restricted", "user_not_visible"})
+_CLOSED = frozenset({"cannot_dm_bot", "cannot_message_user", "user_is_bot", "user_is_restricted",
+                     "user_not_visible"})
 _ADMIN = frozenset({"access_denied", "accesslimited", "ekm_access_denied", "enterprise_is_restricted", "no_permission",
                     "org_login_required", "team_access_not_granted", "two_factor_setup_required"})
 
@@ -141,7 +140,7 @@ class Pace:
     def _gate(self, workspace: str, method: str, channel: str = "") -> _Gate:
         key = workspace, method, channel
         if key not in self._gates:
-            if len(self._gates) >= _GATES:
+            if len(self._gates) >= _MOST:
                 now = self._monotonic()
                 self._gates = {key: gate for key, gate in self._gates.items() if not gate.idle(now)}
             self._gates[key] = _Gate(CHANNEL if channel else WORKSPACE[method])
@@ -149,6 +148,10 @@ class Pace:
 
 
 # --- the platform -----------------------------------------------------------------------------------------------------
+
+
+class _Stale(Busy):
+    """Slack does not know its cursor any more: to begin anew."""
 
 
 class SlackPlatform:
@@ -159,6 +162,8 @@ class SlackPlatform:
         self._pace = Pace(monotonic, sleep)
         self._looked: dict[tuple[str, str, DeliveryKey], tuple[str, str]] = {}
         """How far a look-back came that Slack stopped: from when on it looked, and the next page."""
+        self._forgotten: set[tuple[str, str]] = set()
+        """People whose channel turned out not to be ours; once each, so that nobody goes round in a circle."""
 
     async def ready(self, to: Room | Account) -> None:
         """Of a workspace that we have not posted to yet it also asks who we are there, so that the post is one call."""
@@ -200,10 +205,15 @@ class SlackPlatform:
             cursor = ""
         while True:
             try:
+                # Without a limit, because Slack gives some apps a hundred and others fifteen, and refuses more.
                 page = await self._call(to, _HISTORY, params={
-                    "channel": channel, "oldest": oldest, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})})
+                    "channel": channel, "oldest": oldest, **({"cursor": cursor} if cursor else {})})
+            except _Stale:
+                raise
             except Busy:
                 # An app that may read one page a minute would come no further if it began anew each time.
+                if len(self._looked) >= _MOST:
+                    self._looked.clear()
                 self._looked[place] = oldest, cursor
                 raise
             for found in _objects(page, "messages"):
@@ -262,6 +272,8 @@ class SlackPlatform:
         if isinstance(refused, NoToken):
             return Hindered(str(refused))
         error = refused.error
+        if error == "invalid_cursor":
+            return _Stale(AGAIN)
         if error == "missing_scope":
             return Hindered(f"I lack the scope {refused.needed or 'that this needs'}: add it on the page OAuth & "
                             "Permissions of the app, then install the app again")
@@ -279,10 +291,16 @@ class SlackPlatform:
             return Gone("the person's account is not active in the workspace any more")
         if error in _CLOSED:
             return Unreachable("the person takes no direct messages from me")
+        if error == "messages_tab_disabled":
+            # It is the whole app that takes no messages then, not this person.
+            return Hindered("the app has no tab for messages: switch it on at App Home in its settings on Slack, or "
+                            "make the app anew from the manifest")
         if error.startswith("restricted_action"):
             return Hindered("the settings of the workspace do not let me write direct messages: an admin must allow it")
-        if error in ("channel_not_found", "is_archived") and method == _HISTORY:
+        person = to.workspace, to.user
+        if error == "channel_not_found" and method == _HISTORY and person not in self._forgotten:
             # It is the channel of another app, whose token we had before: the next time our own is opened.
+            self._forgotten.add(person)
             await self._memory.forget_dm_channel(to.workspace, to.user)
             return Busy(AGAIN)
         if error == "channel_not_found":
@@ -295,7 +313,7 @@ class SlackPlatform:
         try:
             answer = await self._clients.call(to.workspace, "users.info", params={"user": to.user})
         except Refused as refused:
-            return refused.error in ("user_not_found", "user_not_visible")
+            return refused.error == "user_not_found"
         except (Limited, NoToken, Broken):
             raise Busy(AGAIN) from None
         return _object(answer.get("user")).get("deleted") is True

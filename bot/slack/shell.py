@@ -161,14 +161,17 @@ class Shell:
         line = f"{body['command']} {_unescaped(str(body.get('text') or ''))}"
         answer = self._begin(self._said(place, self._command(place, line)))
         if not await self._in_time(answer):
-            self._begin(self._told_later(answer, str(body["response_url"])))
+            self._begin(self._told(place, self._told_later(answer, str(body["response_url"]))))
             return _acknowledgement()
         return _acknowledgement(_ephemeral(said) if (said := answer.result()) is not None else None)
 
     async def _pressed(self, body: Body, context: AsyncBoltContext) -> BoltResponse:
         pressed = render.pressed(body["actions"][0])
         if pressed is not None:
-            await self._in_time(self._begin(self._press(body, context, pressed)))
+            view = body.get("view")
+            channel = _room_of(view) if view else str((body.get("channel") or {}).get("id", ""))
+            place = _Place(str(context.team_id), str(body["user"]["id"]), channel, str(body["trigger_id"]))
+            await self._in_time(self._begin(self._told(place, self._press(place, body, pressed))))
         return _acknowledgement()
 
     async def _submitted(self, body: Body, context: AsyncBoltContext) -> BoltResponse:
@@ -184,7 +187,7 @@ class Shell:
                 return _acknowledgement({"response_action": "errors", "errors": _errors(said, view)})
             return _acknowledgement({"response_action": "update", "view": _outcome(said, view)})
         saving = _saving(view, place.trigger)
-        self._begin(self._shown_later(place, answer, view, saving["external_id"]))
+        self._begin(self._told(place, self._shown_later(place, answer, view, saving["external_id"])))
         return _acknowledgement({"response_action": "update", "view": saving})
 
     async def _home_opened(self, body: Body, context: AsyncBoltContext) -> BoltResponse:
@@ -253,17 +256,23 @@ class Shell:
         if (said := await answer) is not None:
             await self._respond(url, _ephemeral(said))
 
-    async def _press(self, body: Body, context: AsyncBoltContext, pressed: render.Pressed) -> None:
+    async def _told(self, place: _Place, telling: Awaitable[None]) -> None:
+        """Nobody waits for the answer any more when it is told; if it cannot be, this is."""
+        try:
+            await telling
+        except Exception as error:
+            _tell_of_bug(place, error)
+            await self._whispered(place, self._not_saved())
+
+    async def _press(self, place: _Place, body: Body, pressed: render.Pressed) -> None:
         """The answer takes the place of what only this person sees. Posts to everybody stay, and so do the herald's
         direct messages, which must be found again by what is in them."""
         view, container, action = body.get("view"), body.get("container") or {}, body["actions"][0]
-        channel = _room_of(view) if view else str((body.get("channel") or {}).get("id", ""))
-        place = _Place(str(context.team_id), str(body["user"]["id"]), channel, str(body["trigger_id"]))
         asked = self._command(place, pressed.line, pressed.cohort)
         if view is not None and view["type"] == "modal":
             answer = await self._decided(place, asked)
             drawn = self._form(place, answer) if isinstance(answer, Form) else \
-                _placed(render.result(answer, str(view["title"]["text"])), channel)
+                _outcome(answer, view)
             if not await self._replaced(place, drawn, view_id=view["id"]) and isinstance(answer, Message):
                 await self._whispered(place, answer)
             return

@@ -289,7 +289,7 @@ async def test_nothing_at_all_is_a_check_in_too(house: House) -> None:
 async def test_the_form_is_filled_in_with_what_was_sent_last(house: House) -> None:
     await house.joins("ada")
     form = await house.opens("ada", "checkin")
-    assert (form.kind, form.about, form.title) == ("check-in", "week-1", "Check in")
+    assert (form.kind, form.about, form.title) == ("check-in", "week-1", "Check in 1")
     fields = ("tasks", "hours", "evidence", "notes", "confidence")
     assert [value(form, name) for name in fields] == [[], "", "", "", []]
     await house.checks_in("ada", **ALL_OF_IT | {"evidence": "https://a.example/x  http://b.example"})

@@ -194,7 +194,7 @@ cohort:
     rest_steps: 1
     graduate_percent: 75
   check_in:
-    title: Check in
+    title: Check in {number}
     submit: Send
     tasks: {kind: tasks, label: What is done, hint: Tick it.}
     hours: {kind: hours, label: Hours, hint: About., most: 100}

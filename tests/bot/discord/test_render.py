@@ -527,7 +527,7 @@ async def test_everything_that_the_real_guide_says_and_asks_is_taken(ledger: Sto
             assert not [one for one in tasks if one["description"] not in ("must", "stretch")]
             # Five questions leave no room for a text above them; the deadline is told all the same.
             description = payload["components"][0]["description"]
-            assert re.search(r"20\d\d, \d\d:\d\d|The deadline has passed", description)
+            assert re.search(r"20\d\d, \d\d:\d\d|It is late", description)
             assert not description.endswith("…")
 
 
@@ -582,7 +582,7 @@ def test_a_board_names_its_figures_once_and_shows_you() -> None:
 def test_facts_have_their_figure_beside_them_and_their_reasons_below() -> None:
     facts = Facts((Fact((Markdown("**3** Ship\n"), Plain("In time"), Markdown(" · x")), (Plain("+70"),)),
                    Fact(markdown("Alone")), Fact((), markdown("5"))))
-    assert content(sent(Message(body=(facts,)))) == "**3** Ship — +70\n-# In time · x\nAlone\n5"
+    assert content(sent(Message(body=(facts,)))) == "**3** Ship · +70\n-# In time · x\nAlone\n5"
 
 
 def test_a_refusal_has_a_colour_of_its_own() -> None:

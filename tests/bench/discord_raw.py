@@ -1,0 +1,47 @@
+"""A handler without a library, a rule or a database: a frame comes in and a finished answer goes out.
+
+What `test_discord.py` measures of it is the price of the emulator and of two sockets, which every bot pays there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+PLAY = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+"""api, gateway, token; `modal` and `answer` are the data of the two callbacks."""
+MODAL_SUBMIT = 5
+BODIES = {submitted: json.dumps({"type": 4 if submitted else 9, "data": PLAY["answer" if submitted else "modal"]})
+          for submitted in (False, True)}
+
+
+async def answer(session: aiohttp.ClientSession, told: dict[str, Any]) -> None:
+    url = f"{PLAY['api']}/interactions/{told['id']}/{told['token']}/callback?with_response=1"
+    async with session.post(url, data=BODIES[told["type"] == MODAL_SUBMIT],
+                            headers={"Content-Type": "application/json"}) as response:
+        response.raise_for_status()
+        await response.read()
+
+
+async def main() -> None:
+    answering: set[asyncio.Task[None]] = set()
+    async with aiohttp.ClientSession() as session, \
+            session.ws_connect(f"{PLAY['gateway']}/?v=10&encoding=json", max_msg_size=0) as gateway:
+        await gateway.receive_json()
+        await gateway.send_json({"op": 2, "d": {"token": PLAY["token"], "intents": 1, "properties": {
+            "os": "linux", "browser": "bench", "device": "bench"}}})
+        async for message in gateway:
+            told = json.loads(message.data)
+            if told["t"] == "INTERACTION_CREATE":
+                task = asyncio.create_task(answer(session, told["d"]))
+                answering.add(task)
+                task.add_done_callback(answering.discard)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
