@@ -782,6 +782,8 @@ class Refusals(Model):
     same_platform: Line
     joined_twice: Line
     not_saved: Line
+    too_slow: Line
+    """When a form could not be opened in the three seconds that a chat allows."""
 
 
 class Voice(Model):

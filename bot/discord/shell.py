@@ -198,7 +198,7 @@ class Shell:
             if task.done():
                 return task.result()
             if may_open:
-                await self._show(interaction, self._not_saved())
+                await self._show(interaction, self._sorry(self._desk.voice.refusals.too_slow))
                 return None
             await self._defer(interaction)
             return await task
@@ -225,7 +225,11 @@ class Shell:
             return self._not_saved()
 
     def _not_saved(self) -> Message:
-        return Message(body=(markdown(self._desk.voice.refusals.not_saved),), refused=True)
+        return self._sorry(self._desk.voice.refusals.not_saved)
+
+    @staticmethod
+    def _sorry(sentence: str) -> Message:
+        return Message(body=(markdown(sentence),), refused=True)
 
     async def _show(self, interaction: discord.Interaction[Any], answer: Message | Form) -> None:
         """To that person alone. What they pressed in a message that only they see takes its place; posts to everybody

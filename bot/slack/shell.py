@@ -248,7 +248,11 @@ class Shell:
                       None if cohort is None else CohortId(cohort))
 
     def _not_saved(self) -> Message:
-        return Message(body=(markdown(self._desk.voice.refusals.not_saved),), refused=True)
+        return self._sorry(self._desk.voice.refusals.not_saved)
+
+    @staticmethod
+    def _sorry(sentence: str) -> Message:
+        return Message(body=(markdown(sentence),), refused=True)
 
     # --- what they get ------------------------------------------------------------------------------------------------
 
@@ -343,7 +347,7 @@ class Shell:
                 if last or not isinstance(error, Broken | TimeoutError):
                     log.warning("A form in workspace %s did not open (%s)", place.team, _kind(error))
                     break
-        return self._not_saved()
+        return self._sorry(self._desk.voice.refusals.too_slow)
 
     async def _replaced(self, place: _Place, view: Payload, *, view_id: str = "", external_id: str = "") -> bool:
         """False when the modal is not there any more, or Slack does not take it."""

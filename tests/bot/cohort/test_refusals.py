@@ -10,7 +10,7 @@ import pytest
 from bot.cohort.refusals import BadZone, Refused, TooLong
 from content.model import Fills, Refusals
 
-NOT_RULES = {"not_saved"}
+NOT_RULES = {"not_saved", "too_slow"}
 """Said when the database is the reason."""
 VALUES = {str: "x", int: 1, datetime: datetime(2026, 11, 23, tzinfo=UTC)}
 

@@ -46,7 +46,7 @@ from tests.emulators.discord_world import text_of
 
 TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
 VOICE: Voice = edition().voice
-NOT_SAVED = VOICE.refusals.not_saved
+NOT_SAVED, TOO_SLOW = VOICE.refusals.not_saved, VOICE.refusals.too_slow
 AGAIN_LABEL, TYPED = VOICE.words.again, VOICE.words.typed
 
 
@@ -420,10 +420,10 @@ async def test_a_form_that_takes_long_to_open_is_answered_with_a_refusal(ledger:
         await here.join(here.ada)
         here.shut()
         shown = await here.ada.slash(here.channel, "checkin")
-        assert text_of_(shown) == NOT_SAVED
+        assert text_of_(shown) == TOO_SLOW
         here.desk.opened.set()
         await here.env.settle()
-        assert (shown.modal, text_of_(shown)) == (None, NOT_SAVED)
+        assert (shown.modal, text_of_(shown)) == (None, TOO_SLOW)
 
 
 async def test_an_answer_after_a_quarter_of_an_hour_is_a_line_in_the_log(ledger: StoredLedger, clock: VirtualClock,

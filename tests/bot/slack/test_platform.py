@@ -456,8 +456,13 @@ async def test_a_person_who_is_there_and_cannot_be_written_to_is_unreachable(dat
         here.slack.fault("users.info", Fail(502))
         with pytest.raises(Busy):
             await here.platform.post(MEI, HELLO, KEY)
+
+
+async def test_an_app_without_a_tab_for_messages_blames_nobody(database: Database) -> None:
+    """Else every member who is nudged would have their reminders switched off."""
+    async with world(database) as here:
         here.slack.messages_tab = False
-        with pytest.raises(Unreachable):
+        with pytest.raises(Hindered, match="App Home"):
             await here.platform.post(OLU, HELLO, KEY)
 
 
