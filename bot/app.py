@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from tzlocal import get_localzone_name
 
 from bot.desk import Desk
+from bot.direct import DirectChannels
 from bot.herald import Herald, Platform, Site
 from bot.ledger import Room, Transaction
 from bot.local.history import History
@@ -38,10 +39,13 @@ from scheduler.clock import Clock, RealClock
 from scheduler.ticker import Ticker
 
 if TYPE_CHECKING:
+    from bot.slack.clients import Clients
     from bot.slack.transports import HttpDoor
 
 log = logging.getLogger(__name__)
 
+INTRODUCTION = 3.0
+"""Seconds that everybody else waits at the start for Slack to say who we are."""
 DRAIN = 6.0
 """Seconds that sends under way get to finish; with what follows it stays within the 10 of `docker stop`."""
 
@@ -132,7 +136,6 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     # Each platform's library takes half a second to import, so only where it is called for.
     from bot.discord.client import Client, Connection
     from bot.discord.commands import Publishing
-    from bot.discord.memory import Memory
     from bot.discord.platform import DiscordPlatform
     from bot.discord.rest import Rest
     from bot.discord.shell import Shell
@@ -141,8 +144,8 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     session = await us.stack.enter_async_context(aiohttp.ClientSession())
     rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
     shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
-    us.platforms["discord"] = DiscordPlatform(rest, Memory(us.database), pace.dm_opens, monotonic=pace.monotonic,
-                                              sleep=pace.sleep)
+    us.platforms["discord"] = DiscordPlatform(
+        rest, DirectChannels(us.database), pace.dm_opens, monotonic=pace.monotonic, sleep=pace.sleep)
     us.lines += [
         Connection(lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url),
                    token),
@@ -153,7 +156,6 @@ async def _go_to_slack(us: _Presence) -> None:
     """One workspace or many, by Socket Mode or by signed requests. Raises BadSettings when the settings say neither."""
     from bot.slack.clients import Clients
     from bot.slack.installations import Installations, States, cipher
-    from bot.slack.memory import Memory
     from bot.slack.platform import SlackPlatform
     from bot.slack.shell import Shell
     from bot.slack.transports import HttpDoor, SocketLine, bolt, oauth
@@ -174,14 +176,16 @@ async def _go_to_slack(us: _Presence) -> None:
         installations or _plain(settings.slack_bot_token), us.clock, settings.slack_api_url,
         client_id=settings.slack_client_id, client_secret=client_secret))
     if installations is None:
-        await clients.myself()
+        us.lines.append(known := _Known(clients, pace.sleep))
+        await known.ask()
     elif unreadable := await installations.renew():
         log.warning("The tokens of %d workspaces cannot be read with NINETY_SECRET_KEY: install the app there again",
                     unreadable)
     session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     shell = Shell(us.desk, clients, us.clock, session)
     app = bolt(shell, signing, installations)
-    us.platforms["slack"] = SlackPlatform(clients, Memory(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
+    us.platforms["slack"] = SlackPlatform(
+        clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
     if app_token:
         us.lines.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))
     if signing or installations:
@@ -190,6 +194,39 @@ async def _go_to_slack(us: _Presence) -> None:
             settings.slack_client_id, client_secret, settings.public_url, installations,
             States(us.database, us.clock), clients.client(), authorize)
         us.lines.append(_Served(HttpDoor(app, shell, flow), settings.slack_listen))
+
+
+class _Known:
+    """Asks Slack who we are until it answers. Slack may be away when we start, and a bad token is told also later."""
+
+    def __init__(self, clients: Clients, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._clients = clients
+        self._sleep = sleep
+        self._asked_to_end = asyncio.Event()
+
+    async def ask(self) -> float:
+        """Seconds until it should be asked again; zero when it has answered. Raises BadToken."""
+        from bot.slack.clients import Limited
+
+        try:
+            async with asyncio.timeout(INTRODUCTION):
+                await self._clients.myself()
+        except (Limited, TimeoutError) as error:
+            log.warning("Slack does not say who we are now (%s)", type(error).__name__)
+            return error.after.total_seconds() if isinstance(error, Limited) else INTRODUCTION
+        return 0.0
+
+    async def keep(self) -> None:
+        """Raises BadToken."""
+        end = asyncio.create_task(self._asked_to_end.wait())
+        while not end.done() and (wait := await self.ask()):
+            pause = asyncio.ensure_future(self._sleep(wait))
+            await asyncio.wait({pause, end}, return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
+        await end
+
+    async def close(self) -> None:
+        self._asked_to_end.set()
 
 
 class _Served:

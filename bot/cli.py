@@ -372,7 +372,8 @@ def cohort_open(
     title: Annotated[str, typer.Argument(help="What its members call it, for example \"Autumn 2026\".")],
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day of week 1, as 2026-11-30.")],
     zone: Annotated[str, typer.Option(help="Its posts follow this time zone: a city, or an IANA name.")],
-    room: Annotated[str, typer.Option(help="Where it lives: local:CHANNEL, or discord:SERVER:CHANNEL.")] =
+    room: Annotated[str, typer.Option(help="Where it lives: local:CHANNEL, discord:SERVER:CHANNEL or "
+                                         "slack:WORKSPACE:CHANNEL.")] =
         "local:ninety",
     organiser: Annotated[str, typer.Option(help="The user who is told when something is missed: their id on the "
                                                 "platform.")] = "organiser",
@@ -395,6 +396,9 @@ def cohort_open(
     if place.platform == "discord" and not organiser.isdecimal():
         _fail("--organiser must be a person's number on Discord (Developer Mode, right click on the name, Copy User "
               "ID): who is to be told when something is missed?", 2)
+    if place.platform == "slack" and organiser[:1] not in ("U", "W"):
+        _fail("--organiser must be a member's ID on Slack (their profile, the three dots, Copy member ID): who is to "
+              "be told when something is missed?", 2)
     edition = Edition.of(loaded, _plan(loaded, plan))
     with _Open() as ledger:
         try:
@@ -574,9 +578,11 @@ def _room(typed: str) -> Room:
             return Room("local", "", channel)
         case ["discord", server, channel] if server.isdecimal() and channel.isdecimal():
             return Room("discord", server, channel)
+        case ["slack", workspace, channel] if workspace[:1] == "T" and channel[:1] in ("C", "G"):
+            return Room("slack", workspace, channel)
         case _:
-            _fail(f"{typed!r} is no room: write local:CHANNEL, such as local:ninety, or discord:SERVER:CHANNEL with "
-                  "the two numbers of a channel's link", 2)
+            _fail(f"{typed!r} is no room: write local:CHANNEL, such as local:ninety, discord:SERVER:CHANNEL with the "
+                  "two numbers of a channel's link, or slack:WORKSPACE:CHANNEL with its T… and C…", 2)
 
 
 class _Open:

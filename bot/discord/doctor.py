@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
 
 from bot.discord.commands import Payload, differences
+from bot.doctor import Finding, apart, clocks
 from bot.herald import posts
 from bot.ledger import Cohort
 from scheduler.clock import Clock
@@ -25,8 +25,6 @@ from scheduler.clock import Clock
 PATIENCE, LONGEST_LIMIT = 45.0, 30.0
 """Seconds for each answer, in which discord.py asks again by itself where Discord broke (it gives up after 25), and
 those of them that it may spend waiting because Discord asked it to (it takes no less)."""
-TOLD, TOO_FAR = timedelta(seconds=2), timedelta(seconds=60)
-"""How far the clocks may be apart before it is a note, and a problem."""
 
 _NAMES = {
     "view_channel": "View Channel",
@@ -44,12 +42,6 @@ _PRIVILEGED = {
 _COPY = "copy it from the page Bot of the application in Discord's developer portal (Reset Token shows a new one)"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Finding:
-    kind: Literal["ok", "problem", "note"]
-    text: str
 
 
 def permissions(threads: bool, role: bool) -> int:
@@ -133,7 +125,7 @@ async def _findings(client: discord.Client, token: str, watch: _Watch, now: date
         raise _NotDiscord
     yield Finding("ok", f"the token is that of {application.name}, application {application.id}")
     if watch.apart is not None:
-        yield _clocks(watch.apart)
+        yield clocks(watch.apart, "Discord's")
     for finding in _settings(application):
         yield finding
     here = [cohort for cohort in cohorts if cohort.room.platform == "discord"]
@@ -229,24 +221,6 @@ class _Watch:
             except (KeyError, ValueError, TypeError):
                 # None, or not a date with its zone: then there is nothing to say.
                 pass
-
-
-def apart(began: datetime, ended: datetime, said: datetime) -> timedelta:
-    """How far our clock is ahead of theirs (below zero: behind) at the least, if between `began` and `ended` they said
-    that it was `said`, in whole seconds."""
-    ahead, behind = began - (said + timedelta(seconds=1)), said - ended
-    return max(ahead, timedelta()) or -max(behind, timedelta())
-
-
-def _clocks(apart: timedelta) -> Finding:
-    if abs(apart) <= TOLD:
-        return Finding("ok", "this machine's clock agrees with Discord's")
-    far = f"{abs(apart).total_seconds():.0f} s {'ahead of' if apart > timedelta() else 'behind'}"
-    said = f"this machine's clock is {far} Discord's"
-    if abs(apart) <= TOO_FAR:
-        return Finding("note", f"{said}: let it set itself by network time (NTP)")
-    return Finding("problem", f"{said}, so posts and deadlines come at the wrong time: let it set itself by network "
-                              "time (NTP)")
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from bot.direct import DirectChannels
 from bot.discord import render
-from bot.discord.memory import Memory
 from bot.discord.rest import BadToken, Broken, Limited, Refused, Rest
 from bot.herald import Busy, Gone, Hindered, Rejected, Unreachable
 from bot.ledger import Account, Receipt, Room
@@ -59,11 +59,11 @@ class DiscordPlatform:
     """`opens` is the least time between two openings of channels for direct messages: Discord quarantines bots that
     opened 20 to 50 quickly."""
 
-    def __init__(self, rest: Rest, memory: Memory, opens: timedelta = timedelta(seconds=1), *,
+    def __init__(self, rest: Rest, direct: DirectChannels, opens: timedelta = timedelta(seconds=1), *,
                  monotonic: Callable[[], float] = time.monotonic,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._rest = rest
-        self._memory = memory
+        self._channels = direct
         self._opens = opens.total_seconds()
         self._monotonic = monotonic
         self._sleep = sleep
@@ -142,11 +142,11 @@ class DiscordPlatform:
 
     async def _direct(self, to: Account) -> str:
         """The channel of the person's direct messages, opened in its turn when it is not known."""
-        return await self._memory.dm_channel(to.user) or await self._opened(to)
+        return await self._channels.find(to) or await self._opened(to)
 
     async def _opened(self, to: Account) -> str:
         async with self._door:
-            if (known := await self._memory.dm_channel(to.user)) is not None:
+            if (known := await self._channels.find(to)) is not None:
                 # Whoever stood before us in the queue was after the same person.
                 return known
             while (wait := self._next_opening - self._monotonic()) > 0:
@@ -164,7 +164,7 @@ class DiscordPlatform:
                 raise await self._why_not_direct(to, refused) from None
             finally:
                 self._next_opening = max(self._next_opening, self._monotonic() + self._opens)
-            await self._memory.keep_dm_channel(to.user, channel)
+            await self._channels.keep(to, channel)
         return channel
 
     async def _me(self) -> str:
@@ -247,7 +247,7 @@ class DiscordPlatform:
         if refused.code in (_UNKNOWN_CHANNEL, _NO_ACCESS) and channel is not None and to.user not in self._forgotten:
             # The channel is another application's, whose token we had before: the next turn opens our own.
             self._forgotten.add(to.user)
-            await self._memory.forget_dm_channel(to.user)
+            await self._channels.forget(to)
             return Busy(AGAIN)
         if refused.code in (_NOTHING_IN_COMMON, _UNKNOWN_USER):
             return Gone("the person is in no server with me any more")

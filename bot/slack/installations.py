@@ -37,8 +37,8 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningDelete
 
+from bot.direct import Database
 from bot.settings import BadSettings
-from bot.slack.memory import Database
 from scheduler.clock import Clock
 
 log = logging.getLogger(__name__)

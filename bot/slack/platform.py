@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.direct import DirectChannels
 from bot.herald import Busy, Gone, Hindered, Rejected, Unreachable
 from bot.ledger import Account, Receipt, Room, Unsaved
 from bot.messages import DeliveryKey, Message
 from bot.slack import render
 from bot.slack.clients import AGAIN, Broken, Clients, Limited, NoToken, Refused
-from bot.slack.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -155,10 +155,10 @@ class _Stale(Busy):
 
 
 class SlackPlatform:
-    def __init__(self, clients: Clients, memory: Memory, *, monotonic: Callable[[], float] = time.monotonic,
+    def __init__(self, clients: Clients, direct: DirectChannels, *, monotonic: Callable[[], float] = time.monotonic,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clients = clients
-        self._memory = memory
+        self._channels = direct
         self._pace = Pace(monotonic, sleep)
         self._looked: dict[tuple[str, str, DeliveryKey], tuple[str, str]] = {}
         """How far a look-back came that Slack stopped: from when on it looked, and the next page."""
@@ -230,7 +230,7 @@ class SlackPlatform:
 
     async def _direct(self, to: Account) -> str:
         """The channel of the person's direct messages, opened in its turn when it is not known."""
-        known = await self._memory.dm_channel(to.workspace, to.user)
+        known = await self._channels.find(to)
         if known is not None:
             return known
         try:
@@ -245,8 +245,8 @@ class SlackPlatform:
     async def _keep(self, to: Account, channel: str) -> None:
         """Whatever becomes of it, a post that is out has its receipt."""
         try:
-            if await self._memory.dm_channel(to.workspace, to.user) != channel:
-                await self._memory.keep_dm_channel(to.workspace, to.user, channel)
+            if await self._channels.find(to) != channel:
+                await self._channels.keep(to, channel)
         except Unsaved:
             log.warning("The direct messages of a person in workspace %s could not be kept", to.workspace)
 
@@ -301,7 +301,7 @@ class SlackPlatform:
         if error == "channel_not_found" and method == _HISTORY and person not in self._forgotten:
             # It is the channel of another app, whose token we had before: the next time our own is opened.
             self._forgotten.add(person)
-            await self._memory.forget_dm_channel(to.workspace, to.user)
+            await self._channels.forget(to)
             return Busy(AGAIN)
         if error == "channel_not_found":
             # So chat.postMessage says of a person that we cannot see, and does not say why.

@@ -17,9 +17,10 @@ from discord.http import Route
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.discord.commands import payload
-from bot.discord.doctor import Finding, apart, differences, examine, invite, permissions
+from bot.discord.commands import differences, payload
+from bot.discord.doctor import examine, invite, permissions
 from bot.discord.rest import Rest
+from bot.doctor import Finding, apart
 from bot.ledger import Cohort, CohortId, Room
 from scheduler.clock import Clock, RealClock, VirtualClock
 from tests.bot.build import edition

@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bot.direct import DirectChannels
 from bot.discord import platform as module
 from bot.discord import render
-from bot.discord.memory import Memory
 from bot.discord.platform import AGAIN, TOO_FAST_FOR, DiscordPlatform
 from bot.discord.rest import KEPT, Broken, Rest
 from bot.herald import Busy, Gone, Hindered, Rejected, Unreachable
@@ -64,7 +64,7 @@ async def discord(database: Database, clock: StillClock | FastClock | None = Non
         -> AsyncIterator[tuple[DiscordPlatform, Server]]:
     clock = clock or StillClock()
     async with resting(clock) as (rest, server):
-        yield DiscordPlatform(rest, Memory(database), monotonic=clock.monotonic, sleep=clock.sleep), server
+        yield DiscordPlatform(rest, DirectChannels(database), monotonic=clock.monotonic, sleep=clock.sleep), server
 
 
 def receipt(number: str, channel: str = "600", server: str = "500", at: datetime = MONDAY) -> Receipt:
@@ -187,7 +187,7 @@ async def test_openings_are_first_come_first_served_and_who_leaves_the_queue_cos
             nonlocal opened
             opened += 1
             await server.requests(opened)
-            while not await Memory(database).dm_channel(people[opened - 1]):
+            while not await DirectChannels(database).find(Account("discord", "", people[opened - 1])):
                 await settle()
             await settle()
 
@@ -234,7 +234,7 @@ async def test_why_a_channel_was_not_opened_is_what_the_post_says(
             await platform.post(MEI, HELLO, KEY)
         assert (type(error.value), getattr(error.value, "after", None)) == (kind, after)
         assert server.seen == [OPEN]
-        assert await Memory(database).dm_channel("11") is None
+        assert await DirectChannels(database).find(Account("discord", "", "11")) is None
 
 
 async def test_what_was_refused_once_is_asked_again_in_the_next_turn(database: Database) -> None:
@@ -263,7 +263,7 @@ async def test_when_discord_says_too_fast_nobody_opens_another_for_a_while(datab
 async def test_a_channel_of_another_application_is_opened_anew_but_not_for_ever(database: Database) -> None:
     """The organiser has given us the token of a new application: its predecessor's channels are not ours."""
     clock = StillClock()
-    await Memory(database).keep_dm_channel("11", "800")
+    await DirectChannels(database).keep(Account("discord", "", "11"), "800")
     async with discord(database, clock) as (platform, server):
         server.put("POST /channels/800/messages", refusal(403, 50001))
         with pytest.raises(Busy):
@@ -372,7 +372,7 @@ async def test_a_direct_message_of_a_process_that_died_is_found(database: Databa
         server.put(OPEN, Said(json={"id": "901"}))
         looking(server, history, "901")
         assert await platform.find(MEI, KEY, MONDAY) == receipt(here, "901", "@me")
-        assert await Memory(database).dm_channel("11") == "901"
+        assert await DirectChannels(database).find(Account("discord", "", "11")) == "901"
 
 
 @pytest.mark.parametrize(("answer", "kind"), [
@@ -504,7 +504,7 @@ async def test_the_herald_gets_by_on_discord(database: Database) -> None:
         channel, ada = emulated.add_channel(guild, "cohort"), emulated.add_member(guild, "Ada")
         bea, role = emulated.add_member(guild, "Bea"), emulated.add_role(guild, "Graduate")
         room, to = Room("discord", guild.id, channel.id), Account("discord", "", ada.id)
-        platform = DiscordPlatform(Rest(session, TOKEN, emulated.api_url), Memory(database),
+        platform = DiscordPlatform(Rest(session, TOKEN, emulated.api_url), DirectChannels(database),
                                    timedelta(milliseconds=1))
         since = datetime.now(UTC) - timedelta(seconds=1)
         assert await platform.find(room, KEY, since) is None

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.oauth.installation_store import Installation
 
+from bot.direct import DirectChannels
 from bot.herald import Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
 from bot.ledger import Account, CohortId, Lane, Receipt, Room, State, Transaction, Unsaved
 from bot.messages import Button, DeliveryKey, Message, markdown
@@ -25,7 +26,6 @@ from bot.slack import platform as module
 from bot.slack import render
 from bot.slack.clients import AGAIN, Broken, Clients
 from bot.slack.installations import Installations, cipher
-from bot.slack.memory import Memory
 from bot.slack.platform import CHANNEL, PATIENCE, WORKSPACE, Pace, SlackPlatform
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
@@ -86,7 +86,7 @@ async def settle() -> None:
 class World:
     """An emulated Slack, and the platform over its workspaces T1 and T2 with the same ids of channels and people."""
 
-    def __init__(self, slack: Slack, store: Installations, platform: SlackPlatform, memory: Memory,
+    def __init__(self, slack: Slack, store: Installations, platform: SlackPlatform, memory: DirectChannels,
                  clock: VirtualClock, time: Timeline) -> None:
         self.slack, self.store, self.platform, self.memory = slack, store, platform, memory
         self.clock, self.time = clock, time
@@ -113,11 +113,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(database: Database, memory: Memory | None = None) -> AsyncIterator[World]:
+async def world(database: Database, memory: DirectChannels | None = None) -> AsyncIterator[World]:
     clock, time = VirtualClock(MONDAY), Timeline()
     async with Slack(now=clock.now, monotonic=time.monotonic) as slack:
         slack.subscribed.clear()
-        store, memory = Installations(database, SECRET), memory or Memory(database)
+        store, memory = Installations(database, SECRET), memory or DirectChannels(database)
         async with Clients(store, clock, slack.api_url) as clients:
             platform = SlackPlatform(clients, memory, monotonic=time.monotonic, sleep=time.sleep)
             here = World(slack, store, platform, memory, clock, time)
@@ -162,8 +162,8 @@ async def test_a_direct_message_needs_no_opening_and_its_channel_is_kept(databas
         channel = here.im("T1", "U1")
         assert im == receipt(channel)
         assert here.calls() == ["chat.postMessage"]
-        assert await here.memory.dm_channel("T1", "U1") == channel
-        assert await here.memory.dm_channel("T2", "U1") is None
+        assert await here.memory.find(Account("slack", "T1", "U1")) == channel
+        assert await here.memory.find(Account("slack", "T2", "U1")) is None
 
 
 async def test_two_workspaces_with_the_same_ids_never_cross(database: Database) -> None:
@@ -175,18 +175,18 @@ async def test_two_workspaces_with_the_same_ids_never_cross(database: Database) 
                 assert posted.link.startswith(f"https://team-{team.lower()}.slack.com/archives/")
         assert {(team, place): here.texts(team, place) for team in ("T1", "T2") for place in ("C1", "U1")} == {
             (team, place): [f"for {team}"] for team in ("T1", "T2") for place in ("C1", "U1")}
-        assert await here.memory.dm_channel("T1", "U1") == here.im("T1", "U1")
-        assert await here.memory.dm_channel("T2", "U1") == here.im("T2", "U1")
+        assert await here.memory.find(Account("slack", "T1", "U1")) == here.im("T1", "U1")
+        assert await here.memory.find(Account("slack", "T2", "U1")) == here.im("T2", "U1")
         # And no workspace finds what was posted in the other.
         here.slack.teams["T2"].channels["C1"].messages.clear()
         assert await here.platform.find(Room("slack", "T2", "C1"), KEY, MONDAY) is None
         assert await here.platform.find(ROOM, KEY, MONDAY) is not None
 
 
-class Forgetful(Memory):
+class Forgetful(DirectChannels):
     """Whose database is busy."""
 
-    async def keep_dm_channel(self, workspace: str, user: str, channel: str) -> None:
+    async def keep(self, account: Account, channel: str) -> None:
         raise Unsaved
 
 
@@ -250,7 +250,7 @@ async def test_a_person_whose_channel_nobody_knows_is_opened_once(database: Data
         here.slack.fault("chat.postMessage", Drop(accepted=True))
         with pytest.raises(Broken):
             await here.platform.post(MEI, HELLO, KEY)
-        assert await here.memory.dm_channel("T1", "U1") is None
+        assert await here.memory.find(Account("slack", "T1", "U1")) is None
         assert await here.platform.find(MEI, KEY, MONDAY) is not None
         await here.platform.find(MEI, KEY, MONDAY)
         assert Counter(here.calls()) == {"chat.postMessage": 1, "conversations.open": 1, "conversations.history": 2}
@@ -330,14 +330,14 @@ async def test_a_look_back_in_a_room_without_us_says_how_to_let_us_in(database: 
 
 async def test_a_channel_of_another_app_is_forgotten_and_our_own_opened(database: Database) -> None:
     async with world(database) as here:
-        await here.memory.keep_dm_channel("T1", "U1", "D0OTHER")
+        await here.memory.keep(Account("slack", "T1", "U1"), "D0OTHER")
         with pytest.raises(Busy) as busy:
             await here.platform.find(MEI, KEY, MONDAY)
         assert busy.value.after == AGAIN
         assert await here.platform.find(MEI, KEY, MONDAY) is None
-        assert await here.memory.dm_channel("T1", "U1") == here.im("T1", "U1")
+        assert await here.memory.find(Account("slack", "T1", "U1")) == here.im("T1", "U1")
         # Once: if our own is not there either, nobody goes round in a circle.
-        await here.memory.keep_dm_channel("T1", "U1", "D0OTHER")
+        await here.memory.keep(Account("slack", "T1", "U1"), "D0OTHER")
         with pytest.raises(Unreachable):
             await here.platform.find(MEI, KEY, MONDAY)
 

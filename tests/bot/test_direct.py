@@ -10,21 +10,33 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import ClauseElement
 
-from bot.discord.memory import Memory
+from bot.direct import DirectChannels
+from bot.ledger import Account
 from bot.store.database import Database
 
 T = TypeVar("T")
 
 
+def person(user: str, workspace: str = "") -> Account:
+    return Account("discord", workspace, user)
+
+
 async def test_the_channel_of_direct_messages_is_kept_and_may_change(database: Database) -> None:
-    memory = Memory(database)
-    assert await memory.dm_channel("11") is None
-    await memory.keep_dm_channel("11", "901")
-    await memory.keep_dm_channel("12", "902")
-    await memory.keep_dm_channel("11", "903")
-    assert [await Memory(database).dm_channel(user) for user in ("11", "12", "13")] == ["903", "902", None]
-    await memory.forget_dm_channel("11")
-    assert [await memory.dm_channel(user) for user in ("11", "12")] == [None, "902"]
+    channels = DirectChannels(database)
+    assert await channels.find(person("11")) is None
+    await channels.keep(person("11"), "901")
+    await channels.keep(person("12"), "902")
+    await channels.keep(person("11"), "903")
+    found = [await DirectChannels(database).find(person(user)) for user in ("11", "12", "13")]
+    assert found == ["903", "902", None]
+    await channels.forget(person("11"))
+    assert [await channels.find(person(user)) for user in ("11", "12")] == [None, "902"]
+
+
+async def test_workspaces_know_nothing_of_each_other(database: Database) -> None:
+    channels = DirectChannels(database)
+    await channels.keep(person("11", "T1"), "901")
+    assert await channels.find(person("11", "T2")) is None
 
 
 class _PostgreSQL:
@@ -45,7 +57,7 @@ class _PostgreSQL:
 async def test_on_postgresql_too_keeping_is_one_statement() -> None:
     """Two would let two processes collide; and `user` is a reserved word there."""
     database = _PostgreSQL()
-    await Memory(database).keep_dm_channel("11", "901")
+    await DirectChannels(database).keep(person("11"), "901")
     assert database.said == [
         'INSERT INTO direct_channel (platform, workspace, "user", channel) '
         "VALUES (:platform, :workspace, :user, :channel) "
