@@ -33,7 +33,7 @@ bench: $(DEV)  ## The measurements, as ratios in one run
 site: $(APP)  ## The guide's site, strictly, into site/
 	$(BIN)/ninety site build
 
-pictures: $(DEV)  ## Draw the pictures of docs/discord.md from what the bot says today
+pictures: $(DEV)  ## Draw the chats of the documentation from what the bot says today
 	$(BIN)/python -m tests.pictures
 
 requirements: $(DEV)  ## Pin what pyproject.toml asks for, with hashes

@@ -197,8 +197,7 @@ class Desk:
 
     def _open_form(self, caller: Caller, tx: Transaction, line: str, now: datetime) -> Form:
         role = commands.parse(line)[1]
-        self._check_may_open(caller, tx)
-        words = self.voice.open_form
+        room, words = self._check_may_open(caller, tx), self.voice.open_form
         zone = find_zone(caller.zone or "UTC")
         today = calendar.local_day(now, zone)
         monday = today + timedelta(days=7 - today.weekday())
@@ -209,8 +208,9 @@ class Desk:
             Choice("plan", words.plan_label, "", tuple(
                 Option(name, markdown(plan.title), name == self._guide.cohort.plan)
                 for name, plan in self._guide.plans.items()), True),
-            Choice("threads", words.threads_label, "", (
-                Option("no", markdown(words.threads_no), True), Option("yes", markdown(words.threads_yes))), True),
+            *((Choice("threads", words.threads_label, "", (
+                Option("no", markdown(words.threads_no), True), Option("yes", markdown(words.threads_yes))), True),)
+              if room.platform == "discord" else ()),
         ), words.submit)
 
     def _open(self, caller: Caller, tx: Transaction, role: str, answers: Answers, now: datetime) -> Message:

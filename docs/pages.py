@@ -57,7 +57,8 @@ TO = "\N{EN DASH}"
 Nav: TypeAlias = "list[str | dict[str, str | Nav]]"
 """As in the `nav` of mkdocs.yml."""
 
-HAND_WRITTEN = {"join.md": ("Cohort",), "organise.md": ("Cohort",), "discord.md": ("Cohort",), "edit.md": ()}
+HAND_WRITTEN = {"join.md": ("Cohort",), "organise.md": ("Cohort",), "discord.md": ("Cohort",), "slack.md": ("Cohort",),
+                "edit.md": ()}
 """The pages that people write, each with its place in the nav, after those made from the guide."""
 
 DOMAINS = {

@@ -189,7 +189,7 @@ def _rows(part: Tasks | Board | Facts) -> Iterable[Runs]:
             for fact in part.lines:
                 first, *more = mrkdwn.split(mrkdwn.inline(fact.label))
                 value = mrkdwn.inline(fact.value)
-                yield (Run("• "), *first, *((Run(" — "), *value) if value else ()))
+                yield (Run("• "), *first, *((Run(" · "), *value) if value else ()))
                 yield from ((Run("   "), *line) for line in more)
         case _:
             assert_never(part)

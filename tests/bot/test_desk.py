@@ -927,12 +927,15 @@ async def test_a_repeated_leave_answers_as_before(house: House) -> None:
 # --- opening a cohort in its room -------------------------------------------------------------------------------------
 
 ELSEWHERE = Room("local", "", "elsewhere")
+SERVER = Room("discord", "4", "44")
 
 
 async def test_whoever_runs_a_room_opens_a_cohort_in_it(house: House) -> None:
     olu = caller("olu", room=ELSEWHERE, organiser=True)
-    form = await house.opens(olu, "cohort open 4711")
+    form = await house.opens(replace(olu, room=SERVER), "cohort open 4711")
     assert [field.name for field in form.fields] == ["title", "start", "zone", "plan", "threads"]
+    form = await house.opens(olu, "cohort open 4711")
+    assert [field.name for field in form.fields] == ["title", "start", "zone", "plan"], "threads are Discord's"
     assert (value(form, "start"), value(form, "zone"), value(form, "plan")) == \
         ("2027-01-11", "Europe/Berlin", ["fortnight"])
     said = await house.sends(olu, form.kind, form.about, title="  Winter   2027 ", start="2027-01-11", zone="lisbon",

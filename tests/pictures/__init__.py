@@ -1,1 +1,3 @@
-"""The pictures of docs/discord.md: real messages and forms, laid out as Discord does, and sketches of its portal."""
+"""The pictures of docs/discord.md and docs/slack.md: real messages and forms, laid out as each platform does it, and
+sketches of the platforms' pages for developers.
+"""

@@ -1,4 +1,6 @@
-"""`python -m tests.pictures` draws every picture of docs/discord.md anew. Needs Chromium, as tests/browser does."""
+"""`python -m tests.pictures` draws every picture of docs/discord.md and docs/slack.md anew. Needs Chromium, as
+tests/browser does.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from content.loading import default_path, load
 from tests.browser.conftest import CHROMIUM, FLAGS
-from tests.pictures.pages import FOLDER, REMEMBERED, digest, pages
+from tests.pictures.pages import LAYOUTS, Layout, digest
 from tests.pictures.season import season
 from tests.pictures.sketches import SKETCHES
 
@@ -27,24 +29,32 @@ COLOURS = 64
 
 
 def main() -> None:
-    made = pages(asyncio.run(season(load(default_path()))))
-    FOLDER.mkdir(exist_ok=True)
-    for name, svg in SKETCHES.items():
-        (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
-    remembered: dict[str, dict[str, str | int]] = {}
+    guide = load(default_path())
+    # Before Playwright, which has a loop of its own.
+    made = {platform: layout.pages(asyncio.run(season(guide, layout.screen))) for platform, layout in LAYOUTS.items()}
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        camera = _camera(chromium, made)
-        for name, page in made.items():
-            camera.goto(f"{ADDRESS}/{name}")
-            camera.evaluate("document.fonts.ready.then(() => null)")
-            png = _light(camera.locator("main").screenshot())
-            width, height = Image.open(io.BytesIO(png)).size
-            (FOLDER / f"{name}.png").write_bytes(png)
-            remembered[name] = {"page": digest(page), "width": width // SHARP, "height": height // SHARP}
-            print(f"{name:16} {width // SHARP} x {height // SHARP:4} {len(png) / 1000:6.1f} kB")
+        for platform, layout in LAYOUTS.items():
+            layout.folder.mkdir(exist_ok=True)
+            for name, sketch in SKETCHES[platform].items():
+                (layout.folder / f"{name}.svg").write_text(sketch.svg, encoding="utf-8")
+            print(platform)
+            _draw(layout, made[platform], chromium)
         chromium.close()
-    REMEMBERED.write_text(json.dumps(remembered, indent=2) + "\n", encoding="utf-8")
+
+
+def _draw(layout: Layout, made: Mapping[str, str], chromium: Browser) -> None:
+    remembered: dict[str, dict[str, str | int]] = {}
+    camera = _camera(chromium, made)
+    for name, page in made.items():
+        camera.goto(f"{ADDRESS}/{name}")
+        camera.evaluate("document.fonts.ready.then(() => null)")
+        png = _light(camera.locator("main").screenshot())
+        width, height = Image.open(io.BytesIO(png)).size
+        (layout.folder / f"{name}.png").write_bytes(png)
+        remembered[name] = {"page": digest(page), "width": width // SHARP, "height": height // SHARP}
+        print(f"{name:16} {width // SHARP} x {height // SHARP:4} {len(png) / 1000:6.1f} kB")
+    layout.remembered.write_text(json.dumps(remembered, indent=2) + "\n", encoding="utf-8")
 
 
 def _camera(chromium: Browser, made: Mapping[str, str]) -> Page:

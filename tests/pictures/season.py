@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from bot.desk import Caller, Desk, open_cohort
-from bot.discord import render
 from bot.herald import Herald, Site, Unreachable
 from bot.ledger import Account, Cohort, Receipt, RequestId, Room
 from bot.messages import DeliveryKey, Form, Message
@@ -24,17 +23,18 @@ from scheduler.clock import VirtualClock
 
 ZONE = ZoneInfo("Europe/Berlin")
 """Where the person sits whose screen the pictures show."""
-ROOM, ELSEWHERE = Room("discord", "1", "2"), Room("discord", "1", "3")
-ORGANISER = Account("discord", "", "4")
 OPENED = datetime(2026, 11, 24, 16, 30, tzinfo=UTC)
 START = date(2026, 11, 30)
 SITE = Site("https://guide.example")
 MEMBERS, SEED, WEEK = 12, 5, 3
-YOU, CLOSED = "101", "110"
+YOU, CLOSED = 101, 110
 """Who acts on the pictures; who takes no direct messages."""
 
-Place = Literal["channel", "private", "direct", "form"]
-"""Where it is seen: by all, by one person in the channel, in their direct messages, on top of everything."""
+Payload: TypeAlias = Mapping[str, Any]
+"""JSON as the platform takes it."""
+Place = Literal["channel", "private", "direct", "form", "home"]
+"""Where it is seen: by all, by one person in the channel, in their direct messages, on top of everything, on a page of
+the bot's own."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,48 @@ class Scene:
 
     name: str
     place: Place
-    payload: render.Payload
+    payload: Payload
     at: datetime
     zone: ZoneInfo = ZONE
 
 
-class Album:
-    """A Discord that keeps all posts, and where one person takes no direct messages."""
+class Screen(Protocol):
+    """A platform, and how the product draws for it."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
+    @property
+    def room(self) -> Room: ...
+
+    @property
+    def elsewhere(self) -> Room: ...
+
+    @property
+    def organiser(self) -> Account: ...
+
+    def account(self, number: int) -> Account: ...
+
+    def message(self, message: Message, key: DeliveryKey | None = None) -> Payload: ...
+
+    def form(self, form: Form) -> Payload: ...
+
+    def outcome(self, name: str, message: Message, form: Form, at: datetime) -> Scene:
+        """The answer to a form, where the platform shows it."""
+
+    async def besides(self, desk: Desk, clock: VirtualClock, you: Caller) -> list[Scene]:
+        """What this platform alone has."""
+
+
+class Album:
+    """A platform that keeps all posts, and where one person takes no direct messages."""
+
+    def __init__(self, screen: Screen, clock: VirtualClock) -> None:
+        self._screen, self._clock = screen, clock
         self.posts: dict[DeliveryKey, tuple[datetime, Room | Account, Message]] = {}
 
     async def ready(self, to: Room | Account) -> None:
         """At once."""
 
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
-        if to == Account("discord", "", CLOSED):
+        if to == self._screen.account(CLOSED):
             raise Unreachable
         now = self._clock.now()
         self.posts[key] = now, to, message
@@ -75,60 +100,66 @@ class Album:
         """The first post whose key begins so."""
         found = next(found for found in self.posts if found.startswith(key))
         at, to, message = self.posts[found]
-        drawn = render.message(message, found)
+        drawn = self._screen.message(message, found)
         if isinstance(to, Room):
             return Scene(name, "channel", drawn, at)
-        zone = next(player.zone for player in members() if player.account == to)
+        zone = next(player.zone for player in members(self._screen) if player.account == to)
         return Scene(name, "direct", drawn, at, ZoneInfo(zone))
 
 
-def members() -> list[Player]:
-    """The rehearsal's cast, with ids such as Discord's."""
-    return [replace(player, account=Account("discord", "", str(100 + number)))
-            for number, player in enumerate(cast(MEMBERS, "discord"), 1)]
+def members(screen: Screen) -> list[Player]:
+    """The rehearsal's cast, with ids such as the platform's."""
+    return [replace(player, account=screen.account(100 + number))
+            for number, player in enumerate(cast(MEMBERS, screen.room.platform), 1)]
 
 
-async def season(guide: Guide) -> list[Scene]:
+async def season(guide: Guide, screen: Screen) -> list[Scene]:
     """From the form that opens a cohort to its graduation, in the order in which they are seen."""
     async with Database("sqlite://", durable=False) as store:
         migrate(store)
         ledger, clock = StoredLedger(store), VirtualClock(OPENED)
-        desk, album, scenes = Desk(ledger, guide, SITE), Album(clock), list[Scene]()
-        herald = Herald(ledger, {"discord": album}, clock, "pictures", SITE)
-        organiser = Caller(ORGANISER, ELSEWHERE, "Alex", ZONE.key, organiser=True)
+        desk, album, scenes = Desk(ledger, guide, SITE), Album(screen, clock), list[Scene]()
+        herald = Herald(ledger, {screen.room.platform: album}, clock, "pictures", SITE)
+        organiser = Caller(screen.organiser, screen.elsewhere, "Alex", ZONE.key, organiser=True)
         form = await _asked(desk, organiser, "cohort open", OPENED)
-        scenes.append(_form("open-form", form, OPENED))
+        scenes.append(Scene("open-form", "form", screen.form(form), OPENED))
         # What the form opens has a salt of its own, and with it other aliases each time; so its members live in
         # another room.
         opened = await desk.submit(organiser, form.kind, form.about,
                                    {"title": ("Autumn 2026",), "start": (START.isoformat(),), "zone": (ZONE.key,),
                                     "plan": (guide.cohort.plan,), "threads": ("no",)}, RequestId("open"), OPENED)
-        scenes.append(_answer("opened", opened, OPENED))
-        cohort = await open_cohort(ledger, "Autumn 2026", START, ZONE.key, Edition.of(guide, guide.cohort.plan), ROOM,
-                                   ORGANISER, "salt", OPENED)
-        players = members()
+        assert not opened.refused, opened
+        scenes.append(screen.outcome("opened", opened, form, OPENED))
+        cohort = await open_cohort(ledger, "Autumn 2026", START, ZONE.key, Edition.of(guide, guide.cohort.plan),
+                                   screen.room, screen.organiser, "salt", OPENED)
+        players = members(screen)
         answers: dict[tuple[str, str, int], tuple[datetime, Message]] = {}
 
         def heard(at: datetime, player: Player, act: Act, message: Message) -> None:
             answers.setdefault((player.account.user, act.what, act.step), (at, message))
 
         stage = Stage(desk, herald, clock, cohort, players, SEED, heard)
-        you = _caller(players, YOU)
-        scenes.append(_form("join-form", await _asked(desk, you, "cohort join", OPENED), OPENED))
+        you = _caller(screen, players)
+        joining = await _asked(desk, you, "cohort join", OPENED)
+        scenes.append(Scene("join-form", "form", screen.form(joining), OPENED))
         step = cohort.edition.plan.steps[WEEK - 1]
         seen = cohort.course.opens(step.id) + timedelta(hours=8)
         await stage.play(seen)
-        scenes.append(_form("check-in-form", await _asked(desk, you, "checkin", seen), seen))
+        checking_in = await _asked(desk, you, "checkin", seen)
+        scenes.append(Scene("check-in-form", "form", screen.form(checking_in), seen))
+        scenes += await screen.besides(desk, clock, you)
         closed = calendar.instant(cohort.course.span(step.id).last + timedelta(days=4), time(9), ZONE)
         await stage.play(closed)
         progress = await desk.command(you, "progress", RequestId("progress"), closed)
         assert isinstance(progress, Message)
         await stage.play(cohort.course.ends + timedelta(days=21))
         scenes += _posts(album, cohort)
-        for name, what, number in (("joined", "join", 0), ("check-in-answer", "check-in", WEEK)):
-            at, message = answers[YOU, what, number]
-            scenes.append(_answer(name, message, at))
-        scenes.append(_answer("progress", progress, closed))
+        for name, form, what, number in (("joined", joining, "join", 0), ("check-in-answer", checking_in, "check-in",
+                                                                            WEEK)):
+            at, message = answers[you.account.user, what, number]
+            assert not message.refused, message
+            scenes.append(screen.outcome(name, message, form, at))
+        scenes.append(Scene("progress", "private", screen.message(progress), closed))
         return scenes
 
 
@@ -151,15 +182,6 @@ async def _asked(desk: Desk, caller: Caller, line: str, at: datetime) -> Form:
     return answer
 
 
-def _caller(players: Sequence[Player], user: str) -> Caller:
-    player = next(player for player in players if player.account.user == user)
-    return Caller(player.account, ROOM, player.name, player.zone)
-
-
-def _form(name: str, form: Form, at: datetime) -> Scene:
-    return Scene(name, "form", render.form(form, ZONE), at)
-
-
-def _answer(name: str, message: Message, at: datetime) -> Scene:
-    assert not message.refused, message
-    return Scene(name, "private", render.message(message), at)
+def _caller(screen: Screen, players: Sequence[Player]) -> Caller:
+    player = next(player for player in players if player.account == screen.account(YOU))
+    return Caller(player.account, screen.room, player.name, player.zone)

@@ -1,4 +1,4 @@
-"""Sketches of the pages of Discord's developer portal: what to press, what to copy. Drawings, not screenshots.
+"""Sketches of the platforms' pages for developers: what to press, what to copy. Drawings, not screenshots.
 
 As SVG they weigh two thousand bytes each, which matters for the first ones on the page. Each face of letters has other
 widths, so whatever stands in a box has room there.
@@ -7,6 +7,7 @@ widths, so whatever stands in a box has room there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 WIDTH = 390
 _STYLE = """
@@ -19,6 +20,12 @@ text.button { fill: #fff; font-weight: 600; text-anchor: middle } text.name { fi
 text.hint { fill: #a5a7af; font-size: 13px } .mark { fill: none; stroke: #7ce0c3; stroke-width: 2.2 }
 .off { fill: #4a4f59 } .knob { fill: #dfe0e2 }
 """.replace("\n", " ").strip()
+
+
+@dataclass(frozen=True)
+class Sketch:
+    svg: str
+    height: int
 
 
 def _pane(x: int, y: int, width: int, height: int) -> str:
@@ -61,25 +68,29 @@ def _tick(y: int, words: str) -> str:
     return f'<path class="mark" d="M56 {y - 5}l4 5 8-10"/>{_text("value", 80, y, words)}'
 
 
-def _sketch(height: int, *parts: str) -> str:
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
-            f'<style>{_STYLE}</style><rect class="ground" width="{WIDTH}" height="{height}"/>{"".join(parts)}</svg>\n')
+def _box(x: int, y: int) -> str:
+    return f'<rect class="mark" x="{x}" y="{y}" width="17" height="17" rx="4"/>'
 
 
-HEIGHTS: Mapping[str, int] = {"new-application": 374, "bot-page": 340, "invite": 418}
-SKETCHES: Mapping[str, str] = {
+def _sketch(height: int, *parts: str) -> Sketch:
+    return Sketch(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
+        f'<style>{_STYLE}</style><rect class="ground" width="{WIDTH}" height="{height}"/>{"".join(parts)}</svg>\n',
+        height)
+
+
+_DISCORD: Mapping[str, Sketch] = {
     "new-application": _sketch(
-        HEIGHTS["new-application"],
+        374,
         _pane(14, 14, 362, 142), _bar("discord.com/developers/applications"),
         _text("name", 28, 88, "Applications"), _number(1, 196, 83), _button(214, 67, 148, "New Application"),
         _grey(28, 116, 300), _grey(28, 135, 240),
         _pane(36, 170, 318, 190), _text("name", 50, 196, "Create an application"), _text("hint", 50, 220, "Name"),
         _number(2, 61, 245), _field(80, 229, 230, "Ninety"),
-        _number(3, 61, 284), '<rect class="mark" x="81" y="275" width="17" height="17" rx="4"/>',
-        _text("value", 108, 289, "I agree to the developer terms"),
+        _number(3, 61, 284), _box(81, 275), _text("value", 108, 289, "I agree to the developer terms"),
         _number(4, 248, 328), _button(266, 312, 74, "Create")),
     "bot-page": _sketch(
-        HEIGHTS["bot-page"],
+        340,
         _pane(14, 14, 362, 312), _bar("Your application"),
         _grey(28, 70, 64), _grey(28, 92, 80), _number(1, 39, 125), _text("name", 58, 130, "Bot"),
         '<path class="mark" d="M58 137h26"/>', _grey(28, 152, 72), _grey(28, 174, 54),
@@ -89,7 +100,7 @@ SKETCHES: Mapping[str, str] = {
         _switch(249, "Server Members Intent"), _switch(276, "Message Content Intent"),
         _text("hint", 132, 306, "Leave all three off.")),
     "invite": _sketch(
-        HEIGHTS["invite"],
+        418,
         _pane(36, 14, 318, 206), _text("hint", 50, 40, "An app"), _text("name", 50, 63, "Ninety"),
         _text("hint", 50, 84, "wants to join your server"), _text("name", 50, 114, "Add to server"),
         _number(1, 61, 141), _field(80, 125, 240, "Your server"), '<path class="mark" d="M294 138l6 6 6-6"/>',
@@ -98,3 +109,41 @@ SKETCHES: Mapping[str, str] = {
         _tick(288, "View Channel"), _tick(314, "Send Messages"), _tick(340, "Read Message History"),
         _number(3, 214, 374), _button(232, 358, 108, "Authorize")),
 }
+_SLACK: Mapping[str, Sketch] = {
+    "new-app": _sketch(
+        470,
+        _pane(14, 14, 362, 106), _bar("api.slack.com/apps"),
+        _text("name", 28, 86, "Your Apps"), _number(1, 188, 81), _button(206, 65, 156, "Create New App"),
+        _pane(36, 134, 318, 96), _text("name", 50, 160, "Create an app"),
+        _number(2, 61, 195), _field(80, 179, 230, "From a manifest"),
+        _pane(36, 244, 318, 212), _text("hint", 50, 270, "Workspace"),
+        _number(3, 61, 295), _field(80, 279, 240, "Your workspace"), '<path class="mark" d="M294 292l6 6 6-6"/>',
+        _text("hint", 50, 336, "Manifest, tab YAML"),
+        _number(4, 61, 383), '<rect class="field" x="80" y="346" width="240" height="56" rx="8"/>',
+        _text("value", 92, 369, "_metadata:"), _text("value", 104, 389, "major_version: 1 …"),
+        _number(5, 178, 430), _button(196, 414, 64, "Next"), _button(268, 414, 72, "Create")),
+    "bot-token": _sketch(
+        302,
+        _pane(14, 14, 362, 274), _bar("Your app"),
+        _text("hint", 28, 77, "Features"), _grey(28, 92, 64), _number(1, 39, 125),
+        _text("name", 58, 122, "OAuth &amp;"), _text("name", 58, 140, "Permissions"),
+        '<path class="mark" d="M58 147h94"/>', _grey(28, 166, 72), _grey(28, 188, 54),
+        _text("name", 164, 80, "OAuth Tokens"), _number(2, 175, 107), _button(194, 91, 168, "Install to …"),
+        _text("hint", 164, 153, "Slack asks once more"), _number(3, 175, 178), _button(194, 162, 76, "Allow"),
+        _text("hint", 164, 224, "Bot User OAuth Token"), _number(4, 175, 249), _field(194, 233, 92, "xoxb-•••"),
+        _button(294, 233, 68, "Copy")),
+    "app-token": _sketch(
+        404,
+        _pane(14, 14, 362, 136), _bar("Your app"),
+        _number(1, 39, 81), _text("name", 58, 79, "Basic"), _text("name", 58, 97, "Information"),
+        '<path class="mark" d="M58 104h94"/>', _grey(28, 124, 64),
+        _text("name", 164, 80, "App-Level Tokens"), _number(2, 175, 110),
+        _button(194, 94, 168, "Generate Token"),
+        _pane(36, 164, 318, 142), _text("hint", 50, 190, "Token name"), _number(3, 61, 215),
+        _field(80, 199, 240, "ninety"), _number(4, 61, 263), _field(80, 247, 158, "connections:write"),
+        _button(246, 247, 94, "Generate"), _text("hint", 80, 296, "the one scope, from Add Scope"),
+        _pane(36, 320, 318, 70), _number(5, 61, 355), _field(80, 339, 180, "xapp-••••••"),
+        _button(270, 339, 70, "Copy")),
+}
+SKETCHES: Mapping[str, Mapping[str, Sketch]] = {"discord": _DISCORD, "slack": _SLACK}
+"""By platform, and by their names."""

@@ -244,7 +244,7 @@ def test_a_message_is_a_heading_its_words_and_its_buttons() -> None:
             "text": "1. Calm Otter · Points: 30 · Streak: 3\n"
                     "*2. A\u2217d\u2217a (you) · Points: 20 · Streak: 1*"}, "block_id": "room:3"},
         {"type": "section", "text": mrkdwn | {
-            "text": "• *1* Find — +10\n   Must tasks +10\n• `/week`"}, "block_id": "room:4"},
+            "text": "• *1* Find · +10\n   Must tasks +10\n• `/week`"}, "block_id": "room:4"},
         {"type": "actions", "elements": [
             {"type": "button", "text": {"type": "plain_text", "text": "Check in", "emoji": False},
              "action_id": "press:room:0", "value": '{"line":"checkin 3","cohort":7}', "style": "primary"},
@@ -256,7 +256,7 @@ def test_a_message_is_a_heading_its_words_and_its_buttons() -> None:
     assert payload["text"] == (
         f"Week 1: Find &amp; rank\nBy {date_}.\n✅ Build it · must · 2 h\n⬜ Read · stretch · 1 h\n"
         "• Rest · stretch · 0 h\n1. Calm Otter · Points: 30 · Streak: 3\n"
-        "2. A\u2217d\u2217a (you) · Points: 20 · Streak: 1\n• 1 Find — +10\n   Must tasks +10\n• /week\n"
+        "2. A\u2217d\u2217a (you) · Points: 20 · Streak: 1\n• 1 Find · +10\n   Must tasks +10\n• /week\n"
         "[Check in] · [Board] · [Read] · [No]")
     buttons = payload["blocks"][-1]["elements"]
     assert [render.pressed(one) for one in buttons] == [

@@ -13,8 +13,12 @@ from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
 from typing import Any
 
-from bot.messages import When, local
-from tests.pictures.season import Scene
+from bot.desk import Caller, Desk
+from bot.discord import render
+from bot.ledger import Account, Room
+from bot.messages import DeliveryKey, Form, Message, When, local
+from scheduler.clock import VirtualClock
+from tests.pictures.season import ZONE, Scene
 
 _STYLES = {1: "primary", 2: "secondary", 5: "link"}
 """Of buttons."""
@@ -38,6 +42,28 @@ _INLINE = re.compile(r"""
   | <t: (?P<instant> [0-9]+ ) :F>
   | <@ (?P<user> [0-9]+ ) >
 """, re.VERBOSE)
+
+
+class Discord:
+    """What the bot really sends."""
+
+    room, elsewhere = Room("discord", "1", "2"), Room("discord", "1", "3")
+    organiser = Account("discord", "", "4")
+
+    def account(self, number: int) -> Account:
+        return Account("discord", "", str(number))
+
+    def message(self, message: Message, key: DeliveryKey | None = None) -> render.Payload:
+        return render.message(message, key)
+
+    def form(self, form: Form) -> render.Payload:
+        return render.form(form, ZONE)
+
+    def outcome(self, name: str, message: Message, form: Form, at: datetime) -> Scene:
+        return Scene(name, "private", render.message(message), at)
+
+    async def besides(self, desk: Desk, clock: VirtualClock, you: Caller) -> list[Scene]:
+        return []
 
 
 def picture(scene: Scene, names: Mapping[str, str]) -> str:
@@ -179,13 +205,7 @@ def _text(words: str) -> str:
     return html.escape(words, quote=False)
 
 
-STYLE = """
-@font-face { font-family: Noto; src: url(/fonts/noto-sans-latin-v2.015.ttf); font-weight: 100 900 }
-@font-face { font-family: Noto; src: url(/fonts/noto-sans-latin-italic-v2.015.ttf); font-weight: 100 900;
-             font-style: italic }
-@font-face { font-family: NotoMono; src: url(/fonts/noto-sans-mono-v2.014.ttf); font-weight: 100 900 }
-@font-face { font-family: NotoEmoji; src: url(/fonts/noto-color-emoji-v2.051.ttf) }
-* { box-sizing: border-box; margin: 0; padding: 0 }
+STYLE = """* { box-sizing: border-box; margin: 0; padding: 0 }
 body { width: 390px; font: 15px/1.35 Noto, NotoEmoji, sans-serif; color: #dfe0e2; background: #1c1d22 }
 main { background: #1c1d22 }
 b, strong { font-weight: 650; color: #f2f3f5 }
