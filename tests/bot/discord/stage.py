@@ -8,15 +8,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -29,37 +27,14 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from content.edition import Edition
-from content.model import Guide
 from scheduler.clock import VirtualClock
-from tests.bot.process import Process, guide_at
+from tests.bot.season import SPEED, Pace, Town
+from tests.bot.season import guide as guide  # for the tests that are built on the stage
+from tests.bot.season import until as until
 from tests.emulators.discord import Discord, Shown, text_of
 from tests.emulators.discord_world import Channel, Json, Message, User
 
 TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
-SPEED = 50.0
-"""Discord's limits are counted, and waited for, so much faster than real time, by both sides."""
-T = TypeVar("T")
-
-
-def guide() -> Guide:
-    """The one that comes with Ninety."""
-    return guide_at(None)
-
-
-class Pace:
-    """The clock that Discord counts its limits by: real time, so many times as fast."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed, self._at, self._since = speed, 0.0, time.monotonic()
-
-    def monotonic(self) -> float:
-        return self._at + (time.monotonic() - self._since) * self.speed
-
-    def run(self, speed: float) -> None:
-        """From now on."""
-        self._at, self._since, self.speed = self.monotonic(), time.monotonic(), speed
-
-
 class Watched(Discord):
     """Asks of each request, before it is carried out and after it, whether the rest of it is lost."""
 
@@ -86,20 +61,10 @@ class Watched(Discord):
                 raise web.HTTPServiceUnavailable
 
 
-@dataclass(eq=False)
-class Stage:
+@dataclass(eq=False, kw_only=True)
+class Stage(Town):
     discord: Watched
     channel: Channel
-    clock: VirtualClock
-    """Of the emulator and, from its last `reach` on, of the bot."""
-    folder: Path
-    pace: Pace
-    environment: dict[str, str]
-    """Of the next process."""
-    dm_opens: float = 1.0
-    processes: list[Process] = field(default_factory=list)
-    """From first to last."""
-    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
     def organiser(self) -> User:
@@ -111,65 +76,17 @@ class Stage:
         assert self.channel.guild is not None
         return Room("discord", self.channel.guild.id, self.channel.id)
 
-    @property
-    def bot(self) -> Process:
-        return self.processes[-1]
-
-    # --- the process -------------------------------------------------------------------------------------------------
-
-    async def launch(self) -> Process:
-        """One more process; what it does about Discord is its own affair. The one before has ended."""
-        await self.stop()
-        born = Process.started(self.environment, self.clock.now(), self.folder / "bot.log", dm_opens=self.dm_opens,
-                               speed=self.pace.speed)
-        self.processes.append(await self._running.enter_async_context(born))
-        await self.bot.ready()
-        return self.bot
-
-    async def start(self) -> Process:
-        """One more process, which is on Discord and has published its commands."""
-        await self.launch()
-        await self.on_discord()
-        return self.bot
-
-    async def on_discord(self, within: float = 30.0) -> None:
+    async def arrived(self, within: float = 30.0) -> None:
+        """The commands are published, too."""
         await self.discord.ready(within)
         await until(lambda: bool(self.discord.commands), within)
 
-    async def stop(self) -> None:
-        """Kills the process, if there is one, and waits until Discord has heard of it."""
-        await self._running.aclose()
-        if self.processes:
-            await self.discord.gateway.until(lambda: not self.discord.gateway.live)
+    on_discord = arrived
 
-    def set_pace(self, speed: float) -> None:
-        """Of Discord at once, and of the next process."""
-        self.pace.run(speed)
-
-    async def reach(self, instant: datetime, within: float = 60.0) -> datetime | None:
-        """Moves both clocks. Returns, when all that was due has been done, the instant at which something is next;
-        raises TimeoutError when that takes more than `within` real seconds."""
-        self.clock.reach(instant)
-        return await self.bot.reach(self.clock.now(), within)
-
-    async def follow(self, instant: datetime) -> None:
-        """Moves the clocks to the instant, by every other one at which something is due."""
-        due = await self.reach(self.clock.now())
-        while due is not None and due <= instant:
-            assert due > self.clock.now(), f"at {due} the bot leaves something undone"
-            due = await self.reach(due)
-        await self.reach(instant)
+    async def gone(self) -> None:
+        await self.discord.gateway.until(lambda: not self.discord.gateway.live)
 
     # --- the database ------------------------------------------------------------------------------------------------
-
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        """One transaction from outside, also while the bot runs."""
-        database = Database(self.environment["NINETY_DATABASE_URL"], durable=False)
-        try:
-            migrate(database)
-            return StoredLedger(database).transact_here(work)
-        finally:
-            database.close()
 
     async def open(self, start: date, zone: str, members: Mapping[User, str], *, plan: str = "ninety-days",
                    nudges: bool = True, organiser: bool = True, role: str = "") -> Cohort:
@@ -236,9 +153,11 @@ async def stage(folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: 
     clock, pace = VirtualClock(now), Pace(speed)
     discord = Watched(token=TOKEN, now=clock.now, monotonic=pace.monotonic, **emulator)
     async with discord:
-        town = Stage(discord, discord.add_channel(discord.add_guild("Ninety"), "cohort"), clock, folder, pace, {
-            "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", "NINETY_DISCORD_TOKEN": TOKEN,
-            "NINETY_DISCORD_API_URL": discord.api_url, "NINETY_DISCORD_GATEWAY_URL": discord.gateway_url}, dm_opens)
+        town = Stage(
+            discord=discord, channel=discord.add_channel(discord.add_guild("Ninety"), "cohort"), clock=clock,
+            folder=folder, pace=pace, dm_opens=dm_opens, environment={
+                "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", "NINETY_DISCORD_TOKEN": TOKEN,
+                "NINETY_DISCORD_API_URL": discord.api_url, "NINETY_DISCORD_GATEWAY_URL": discord.gateway_url})
         try:
             yield town
         finally:
@@ -247,15 +166,6 @@ async def stage(folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: 
 
 def account(user: User) -> Account:
     return Account("discord", "", user.id)
-
-
-async def until(true: Callable[[], bool], within: float = 10.0) -> None:
-    """Waits for what nobody tells of; raises TimeoutError."""
-    end = time.monotonic() + within
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError
-        await asyncio.sleep(0.005)
 
 
 def local(day: date, clock: str, zone: str) -> datetime:
