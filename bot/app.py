@@ -24,12 +24,14 @@ from tzlocal import get_localzone_name
 
 from bot.desk import Desk
 from bot.direct import DirectChannels
+from bot.health import Health
 from bot.herald import Herald, Platform, Site
 from bot.ledger import Room, Transaction
 from bot.local.history import History
 from bot.local.people import Person
 from bot.local.platform import LocalPlatform
 from bot.local.server import chat
+from bot.metrics import MeasuredDesk, MeasuredLedger, MeasuredPlatform, Metrics, Waits, arriving
 from bot.settings import BadSettings, Settings
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
@@ -83,46 +85,57 @@ class _Presence:
     """What the settings make of us, before anything is started."""
 
     settings: Settings
-    desk: Desk
+    desk: MeasuredDesk
     database: Database
     clock: Clock
     pace: Pace
     stack: AsyncExitStack
+    metrics: Metrics
+    health: Health
     platforms: dict[str, Platform] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+
+    def connection(self, platform: str, connected: Callable[[], bool]) -> None:
+        """Who is asked whether its line is up."""
+        self.metrics.connection(platform, connected)
+        self.health.connection(platform, connected)
 
 
 @asynccontextmanager
 async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[str], clock: Clock | None = None,
-                  pace: Pace | None = None) -> AsyncIterator[Running]:
-    """Everything but the socket of the local chat. `names` are of people who may sit at the browser, beside the
-    organiser and those who have joined.
+                  pace: Pace | None = None, metrics: Metrics | None = None,
+                  health: Health | None = None) -> AsyncIterator[Running]:
+    """Everything but the sockets of the local chat and of the operator. `names` are of people who may sit at the
+    browser, beside the organiser and those who have joined.
 
     Raises DatabaseIsNewer, or BadSettings."""
-    clock, pace = clock or RealClock(), pace or Pace()
+    clock, pace, metrics, health = clock or RealClock(), pace or Pace(), metrics or Metrics(), health or Health()
     site_dir = settings.site_dir if settings.site_dir.is_dir() else None  # once, before anything runs
     # The local chat serves the guide itself.
     site = Site(settings.site_url or ("" if site_dir else None))
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
         migrate(database)
-        ledger = StoredLedger(database)
+        ledger = MeasuredLedger(StoredLedger(database), metrics)
         history = History(database)
         people = await ledger.transact(lambda tx: _people(tx, room, names))
-        desk = Desk(ledger, guide, site)
-        us = _Presence(settings, desk, database, clock, pace, stack)
+        desk = MeasuredDesk(Desk(ledger, guide, site), metrics)
+        us = _Presence(settings, desk, database, clock, pace, stack, metrics, health)
         us.platforms["local"] = LocalPlatform(history, clock, room, people)
         if settings.discord_token is not None:
             await _go_to_discord(us, settings.discord_token)
         if settings.slack_bot_token is not None or settings.slack_client_id:
             await _go_to_slack(us)
-        herald = Herald(ledger, us.platforms, clock, f"{socket.gethostname()}:{os.getpid()}", site)
+        platforms = {name: MeasuredPlatform(platform, name, metrics) for name, platform in us.platforms.items()}
+        herald = Herald(ledger, platforms, clock, f"{socket.gethostname()}:{os.getpid()}", site,
+                        health.telling(metrics.told))
         for cohort in await ledger.transact(lambda tx: tx.cohorts()):
             for one in await ledger.transact(lambda tx, id=cohort.id: tx.rooms(id)):  # type: ignore[misc]
                 if one.platform not in us.platforms:
                     log.warning("Cohort %d lives on %s, for which no token is set: nothing is sent there from here",
                                 cohort.id, one.platform)
-        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us.lines))
+        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us.lines, health))
+        health.begin(database, clock)
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
         page = chat(desk, history, clock, people, room, site_dir, None, voice=desk.voice)
         # What is in memory by now stays there. With the collector looking through it again and again, the slowest
@@ -143,18 +156,20 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     settings, pace, token = us.settings, us.pace, secret.get_secret_value().strip()
     session = await us.stack.enter_async_context(aiohttp.ClientSession())
     rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
+    us.metrics.limits("discord", lambda: rest.waited, lambda: {scope: count for scope, count in rest.limited.items()})
     shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
+    shell.interaction = arriving(us.metrics, shell.interaction)  # type: ignore[method-assign]
     us.platforms["discord"] = DiscordPlatform(
         rest, DirectChannels(us.database), pace.dm_opens, monotonic=pace.monotonic, sleep=pace.sleep)
-    us.lines += [
-        Connection(lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url),
-                   token),
-        Publishing(rest, us.desk.voice, pace.sleep)]
+    connection = Connection(
+        lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token)
+    us.lines += [connection, Publishing(rest, us.desk.voice, pace.sleep)]
+    us.connection("discord", lambda: connection.connected)
 
 
 async def _go_to_slack(us: _Presence) -> None:
     """One workspace or many, by Socket Mode or by signed requests. Raises BadSettings when the settings say neither."""
-    from bot.slack.clients import Clients
+    from bot.slack.clients import Clients, Limited
     from bot.slack.installations import Installations, States, cipher
     from bot.slack.platform import SlackPlatform
     from bot.slack.shell import Shell
@@ -175,6 +190,9 @@ async def _go_to_slack(us: _Presence) -> None:
     clients = await us.stack.enter_async_context(Clients(
         installations or _plain(settings.slack_bot_token), us.clock, settings.slack_api_url,
         client_id=settings.slack_client_id, client_secret=client_secret))
+    waits = Waits(pace.sleep)
+    clients.call = waits.counting(clients.call, Limited)  # type: ignore[method-assign]
+    us.metrics.limits("slack", lambda: waits.waited, lambda: {"method": waits.limited})
     if installations is None:
         us.lines.append(known := _Known(clients, pace.sleep))
         await known.ask()
@@ -184,16 +202,20 @@ async def _go_to_slack(us: _Presence) -> None:
     session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     shell = Shell(us.desk, clients, us.clock, session)
     app = bolt(shell, signing, installations)
+    app.async_dispatch = arriving(us.metrics, app.async_dispatch)  # type: ignore[method-assign]
     us.platforms["slack"] = SlackPlatform(
-        clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
+        clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=waits.sleep)
+    doors: list[SocketLine | _Served] = []
     if app_token:
-        us.lines.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))
+        doors.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))
     if signing or installations:
         authorize = settings.slack_api_url.rstrip("/").removesuffix("/api") + "/oauth/v2/authorize"
         flow = None if installations is None else oauth(
             settings.slack_client_id, client_secret, settings.public_url, installations,
             States(us.database, us.clock), clients.client(), authorize)
-        us.lines.append(_Served(HttpDoor(app, shell, flow), settings.slack_listen))
+        doors.append(_Served(HttpDoor(app, shell, flow), settings.slack_listen))
+    us.lines += doors
+    us.connection("slack", lambda: all(door.connected for door in doors))
 
 
 class _Known:
@@ -218,12 +240,20 @@ class _Known:
 
     async def keep(self) -> None:
         """Raises BadToken."""
-        end = asyncio.create_task(self._asked_to_end.wait())
-        while not end.done() and (wait := await self.ask()):
-            pause = asyncio.ensure_future(self._sleep(wait))
-            await asyncio.wait({pause, end}, return_when=asyncio.FIRST_COMPLETED)
-            pause.cancel()
-        await end
+        asking, end = asyncio.create_task(self._until_known()), asyncio.create_task(self._asked_to_end.wait())
+        try:
+            await asyncio.wait({asking, end}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                asking.result()
+            await end
+        finally:
+            for task in (asking, end):
+                task.cancel()
+            await asyncio.gather(asking, end, return_exceptions=True)
+
+    async def _until_known(self) -> None:
+        while wait := await self.ask():
+            await self._sleep(wait)
 
     async def close(self) -> None:
         self._asked_to_end.set()
@@ -236,6 +266,8 @@ class _Served:
         self._door = door
         self._listen = listen
         self._asked_to_end = asyncio.Event()
+        self.connected = False
+        """It listens; whether Slack finds the way here only Slack knows."""
 
     async def keep(self) -> None:
         """Raises BadSettings when the address cannot be listened at."""
@@ -246,10 +278,12 @@ class _Served:
         host, _, port = self._listen.rpartition(":")
         try:
             await web.TCPSite(runner, host, int(port)).start()
+            self.connected = True
             await self._asked_to_end.wait()
         except OSError as error:
             raise BadSettings(f"NINETY_SLACK_LISTEN: cannot listen at {self._listen} ({error.strerror})") from None
         finally:
+            self.connected = False
             await runner.cleanup()
             await self._door.close()
 
@@ -258,16 +292,17 @@ class _Served:
 
 
 @asynccontextmanager
-async def _at_work(herald: Herald, clock: Clock, lines: Sequence[Line]) \
+async def _at_work(herald: Herald, clock: Clock, lines: Sequence[Line], health: Health) \
         -> AsyncIterator[tuple[list[Ticker], list[asyncio.Task[None]]]]:
     """Pulses and lines. All are left at once, because the whole has ten seconds to stop."""
-    tickers = [Ticker(partial(herald.drain, lane), clock, drain=DRAIN) for lane in herald.lanes]
+    tickers = [Ticker(health.pulse(lane, partial(herald.drain, lane)), clock, drain=DRAIN) for lane in herald.lanes]
     kept = [asyncio.create_task(line.keep()) for line in lines]
     try:
         for ticker in tickers:
             await ticker.__aenter__()
         yield tickers, kept
     finally:
+        health.leave()
         herald.leave()
         await asyncio.gather(*(line.close() for line in lines),
                              *(ticker.__aexit__(None, None, None) for ticker in tickers))

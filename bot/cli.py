@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -244,20 +244,22 @@ def run(
 ) -> None:
     """Run the bot in real time: on Discord and Slack, if their tokens are set, and in the local chat room on this
     machine."""
-    import logging
-
+    from bot import logs
     from bot.app import running
+    from bot.health import Health, operator
+    from bot.metrics import Metrics
     from bot.settings import Settings
     from bot.store.migrate import DatabaseIsNewer
 
     settings, loaded, place = Settings(), _guide(guide), _room(room)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for chatty in ("apscheduler", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.set_up(settings.log, settings.log_level)
+    health, metrics = Health(), Metrics()
 
     async def serve() -> None:
-        async with running(settings, loaded, place, people or []) as ninety:
-            await _serve(ninety.web, settings.port, "Ninety is running. Stop it with Ctrl-C.", ninety.lines)
+        async with operator(settings.operator_listen, health, metrics), \
+                running(settings, loaded, place, people or [], metrics=metrics, health=health) as ninety:
+            await _serve(ninety.web, settings.port, "Ninety is running. Stop it with Ctrl-C.", ninety.lines,
+                         health.leave)
 
     try:
         _run(serve())
@@ -273,15 +275,77 @@ def migrate() -> None:
     from bot.store.migrate import DatabaseIsNewer
     from bot.store.migrate import migrate as bring_up
 
-    database = Database(Settings().database_url)
+    try:
+        database = Database(Settings().database_url)
+    except ValueError as error:
+        _fail(error)
     try:
         before, now = bring_up(database)
-    except DatabaseIsNewer as error:
+    except (DatabaseIsNewer, ValueError) as error:
         _fail(error)
     finally:
         database.close()
     typer.echo(f"The database is at version {now} already." if before == now else
                f"The database went from {'nothing' if before is None else f'version {before}'} to version {now}.")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+) -> None:
+    """Copy the database of NINETY_DATABASE_URL as it is at this instant, also while the bot runs. SQLite only."""
+    from bot.settings import Settings
+    from bot.store import backup as copies
+
+    try:
+        contents = copies.backup(copies.file_of(Settings().database_url), file, force=force)
+    except copies.NotSaved as error:
+        _fail(error)
+    typer.echo(f"{file} is a sound copy: {contents}.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="As `ninety backup` wrote it.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where there is a database; it is kept aside.")] = False,
+) -> None:
+    """Put a copy in the place of the database of NINETY_DATABASE_URL, brought to this version. The bot must not run.
+
+    What was written since the copy was made is not in it. What has become due since is looked for in the rooms before
+    it is posted, so that nothing appears twice."""
+    from bot.settings import Settings
+    from bot.store import backup as copies
+    from bot.store.migrate import DatabaseIsNewer
+
+    try:
+        database = copies.file_of(Settings().database_url)
+        restored = copies.restore(file, database, datetime.now(UTC), force=force)
+    except (copies.NotSaved, DatabaseIsNewer) as error:
+        _fail(error)
+    typer.echo(f"{database} is restored: {restored.contents}.")
+    if restored.aside is not None:
+        typer.echo(f"What was there before is kept as {restored.aside}.")
+
+
+@app.command("restored")
+def mark_restored() -> None:
+    """Tell Ninety that its database was put back by other means, as pg_restore, before it runs on it again.
+
+    What has become due since the copy was made is then looked for in the rooms before it is posted. `ninety restore`
+    does so by itself."""
+    from bot.settings import Settings
+    from bot.store.backup import doubt
+    from bot.store.database import Database
+
+    with _Open():
+        pass    # brought to this version
+    database = Database(Settings().database_url)
+    try:
+        found = doubt(database, datetime.now(UTC))
+    finally:
+        database.close()
+    typer.echo(f"{found} deliver{'y' if found == 1 else 'ies'} will be looked for before being posted.")
 
 
 @doctor.command("discord")
@@ -601,7 +665,7 @@ class _Open:
             _fail(error)
         try:
             bring_up(self._database)
-        except DatabaseIsNewer as error:
+        except (DatabaseIsNewer, ValueError) as error:
             self._database.close()
             _fail(error)
         return StoredLedger(self._database)
@@ -617,8 +681,9 @@ def _find(ledger: StoredLedger, number: int) -> Cohort:
     return found[0]
 
 
-async def _serve(application: object, port: int, greeting: str, lines: Sequence[asyncio.Task[None]] = ()) -> None:
-    """Until the process is asked to end, or one of the lines fails for good."""
+async def _serve(application: object, port: int, greeting: str, lines: Sequence[asyncio.Task[None]] = (),
+                 leave: Callable[[], None] = lambda: None) -> None:
+    """Until the process is asked to end, or one of the lines fails for good; then it first calls `leave`."""
     import errno
 
     from aiohttp import web
@@ -636,6 +701,7 @@ async def _serve(application: object, port: int, greeting: str, lines: Sequence[
         typer.echo(f"{greeting}\n\n  guide  http://127.0.0.1:{port}/\n  chat   http://127.0.0.1:{port}/chat/\n")
         await _stopped(lines)
     finally:
+        leave()
         await runner.cleanup()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from bot.cohort.journal import Left
 from bot.cohort.scoring import Record
@@ -361,12 +361,25 @@ class _Outcome:
     """What the platform said no with."""
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """A claimed delivery that came to its end without a word."""
+
+    delivery: Delivery
+    state: State
+
+
+Told: TypeAlias = Callable[[Delivery, State, datetime], None]
+"""Hears what became of an attempt, and when, once it is written down; `owed` is one that is put off."""
+
+
 class Herald:
     """`holder` names this process in the leases that it takes. Each lane can have a pulse of its own, so that a post to
     a room does not wait for three hundred reminders."""
 
     def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, holder: str,
-                 site: Site = NOWHERE) -> None:
+                 site: Site = NOWHERE, told: Told = lambda delivery, state, at: None) -> None:
+        self._told = told
         self._ledger = ledger
         self._platforms = platforms
         self._clock = clock
@@ -406,7 +419,10 @@ class Herald:
                 letters = [] if self._leaving else await self._ledger.transact(
                     partial(self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way)))
                 under_way |= {asyncio.create_task(self._deliver(letter, now)) for letter in letters
-                              if letter is not None}
+                              if isinstance(letter, _Letter)}
+                for letter in letters:
+                    if isinstance(letter, _Settled):
+                        self._told(letter.delivery, letter.state, later)
                 if under_way:
                     ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     for task in ended:
@@ -425,27 +441,33 @@ class Herald:
         if letter.lease.delivery.kind is PostKind.REPORT and outcome.why in (Unreachable, Gone):
             # The organiser may let us in again, and nobody else is told of what went wrong.
             outcome = replace(outcome, state=State.OWED, again=now + REPORT_AGAIN)
-        await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now))
+        if await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now)):
+            at = outcome.receipt.at if outcome.receipt is not None else max(now, self._clock.now())
+            self._told(letter.lease.delivery, outcome.state, at)
 
-    def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int) -> list[_Letter | None]:
-        """Leases on what is due, with what to say; None for what was settled without a word. Empty: nothing is due."""
-        letters: list[_Letter | None] = []
+    def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int) -> list[_Letter | _Settled]:
+        """Leases on what is due, with what to say, or what became of it without a word. Empty: nothing is due."""
+        letters: list[_Letter | _Settled] = []
+
+        def settle(lease: Lease, outcome: _Outcome) -> None:
+            self._keep(tx, lease, outcome, now)
+            letters.append(_Settled(lease.delivery, outcome.state))
+
         for lease in tx.claim(lane, now, now + LEASE, self._holder, most):
-            letters.append(None)
             if now > lease.delivery.latest and not lease.look_back:
-                self._keep(tx, lease, _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due)), now)
+                settle(lease, _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due)))
                 continue
             said = compose(tx, lease.delivery, now, self._site)
             if isinstance(said, _Withdrawn) and not lease.look_back:
-                self._keep(tx, lease, _Outcome(State.WITHDRAWN, reason=said.reason), now)
+                settle(lease, _Outcome(State.WITHDRAWN, reason=said.reason))
                 continue
             to = _address(tx, lease.delivery)
             if to is None:
-                self._keep(tx, lease, _Outcome(State.FAILED, reason="there is no organiser to tell"), now)
+                settle(lease, _Outcome(State.FAILED, reason="there is no organiser to tell"))
                 continue
             if lease.delivery.kind is PostKind.GRADUATION:
                 _owe_roles(tx, tx.cohort(lease.delivery.cohort), now)
-            letters[-1] = _Letter(lease, to, None if isinstance(said, _Withdrawn) else said)
+            letters.append(_Letter(lease, to, None if isinstance(said, _Withdrawn) else said))
         return letters
 
     async def _send(self, letter: _Letter, now: datetime) -> _Outcome:
@@ -494,11 +516,11 @@ class Herald:
             return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=again)
 
     @staticmethod
-    def _keep(tx: Transaction, lease: Lease, outcome: _Outcome, now: datetime) -> None:
-        """Writes down what became of it, and tells whoever must know, once."""
+    def _keep(tx: Transaction, lease: Lease, outcome: _Outcome, now: datetime) -> bool:
+        """Writes down what became of it, and tells whoever must know, once. False when another attempt took over."""
         delivery = lease.delivery
         if not tx.finish(lease, outcome.state, outcome.receipt, outcome.reason, outcome.again):
-            return
+            return False
         if delivery.member is not None and outcome.why in (Unreachable, Gone):
             _lose(tx, tx.member(delivery.member), outcome.why, now)
         elif outcome.why is Hindered:
@@ -508,6 +530,7 @@ class Herald:
             # One report an hour for whatever went wrong in it, not one for each member whose nudge failed.
             due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             _report(tx, delivery, f"{due:%Y%m%d%H}", due)
+        return True
 
 
 def _refused(error: Exception, state: State, now: datetime, again: datetime) -> _Outcome:

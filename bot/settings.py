@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NINETY_", frozen=True, extra="ignore")
 
     database_url: str = "sqlite:///.ninety/ninety.db"
-    """An SQLAlchemy address. SQLite for now."""
+    """An SQLAlchemy address: `sqlite:///path` or `postgresql://user:password@host/name`."""
     guide: Path | None = None
     """Another guide.yaml than the one that comes with Ninety."""
     site_dir: Path = Path("site")
@@ -53,3 +53,10 @@ class Settings(BaseSettings):
     """Encrypts the tokens of workspaces in the database; several with commas between, the newest first."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8090
     """Of the local chat, which listens on the loopback address only."""
+    operator_listen: Annotated[
+        str, StringConstraints(pattern=r"^(|(\[[0-9a-fA-F:.]+\]|[^\s:]+):[0-9]{1,5})$")] = "127.0.0.1:8092"
+    """HOST:PORT for health and metrics, which are for nobody outside; nothing: do without."""
+    log: Literal["text", "json"] = "text"
+    """How the log is written: lines to read, or one JSON object a line."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on. `debug` is of Ninety's own lines; libraries would log what members typed."""

@@ -226,6 +226,10 @@ class Installations(AsyncInstallationStore):
             if kept is None:
                 return None
             if not team and team_id and team_id not in kept.teams:
+                # Read anew under a lock: meanwhile its token may have been renewed.
+                kept = self._row(connection, team, enterprise, lock=True)
+                if kept is None:
+                    return None
                 self._write(connection, _Kept("", enterprise, kept.installation, (*kept.teams, team_id)))
             return kept.installation
 

@@ -36,7 +36,7 @@ look-backs that were stopped."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POST, _OPEN, _HISTORY = "chat.postMessage", "conversations.open", "conversations.history"
 
-_INVITE = "write /invite @Ninety there"
+_INVITE = "type /invite there and choose me"
 _GONE = frozenset({"user_disabled", "user_not_found"})
 _CLOSED = frozenset({"cannot_dm_bot", "cannot_message_user", "user_is_bot", "user_is_restricted",
                      "user_not_visible"})

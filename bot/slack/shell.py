@@ -166,7 +166,8 @@ class Shell:
         return _acknowledgement(_ephemeral(said) if (said := answer.result()) is not None else None)
 
     async def _pressed(self, body: Body, context: AsyncBoltContext) -> BoltResponse:
-        pressed = render.pressed(body["actions"][0])
+        # Bolt also counts dialogs of old among the actions, in which there is none.
+        pressed = render.pressed(next(iter(body.get("actions") or ()), {}))
         if pressed is not None:
             view = body.get("view")
             channel = _room_of(view) if view else str((body.get("channel") or {}).get("id", ""))

@@ -1,14 +1,37 @@
-"""`bot.ledger` over SQLAlchemy Core."""
+"""`bot.ledger` over SQLAlchemy Core.
+
+SQLite runs one transaction after the other. PostgreSQL runs them side by side, so what is read there in order to be
+written is locked until the transaction ends, in this order, in which two never wait for each other: a person's affairs
+in a cohort (`enrolment`), then the names in it (`names`), then how far its nudges are owed (`nudges_owed`). All else
+that is promised rests on unique rows and on updates that say what they expect to find.
+"""
 
 from __future__ import annotations
 
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Container, Iterable, MutableMapping, Sequence
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
+from hashlib import blake2b
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -39,6 +62,9 @@ from content.edition import Edition
 from content.model import PostKind, StepId
 
 T = TypeVar("T")
+INSERT = TypeVar("INSERT", sqlite.Insert, postgresql.Insert, sqlite.Insert | postgresql.Insert)
+
+_CHANGEABLE = ("name", "alias", "shows_name", "zone", "nudges", "present", "points")
 
 _KINDS: dict[str, type[Event]] = {
     "joined": Joined, "moved": Moved, "checked_in": CheckedIn, "rested": Rested, "granted": Granted,
@@ -65,6 +91,15 @@ _ACCOUNTS = select(_l.platform, _l.workspace, _l.user).where(_l.member == bindpa
 _LINKED_FIRST = case((_m.id.in_(_LINKED), 0), else_=1)
 _ENROLMENT = select(tables.member).where(
     _m.cohort == bindparam("cohort"), or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(_LINKED_FIRST).limit(1)
+# Advisory locks, which cost no write, so that somebody who only looks causes none. Members are locked by their ids, and
+# whoever is none yet by a negative number; the names of a cohort by two numbers, which are never the same as one.
+_WHOSE = select(func.coalesce(_ENROLMENT.with_only_columns(_m.id).scalar_subquery(),
+                              bindparam("nobody", type_=BigInteger)).label("key")).subquery()
+_LOCK_ENROLMENT = select(_WHOSE.c.key, func.pg_advisory_xact_lock(_WHOSE.c.key))
+_LOCK_MEMBER = select(func.pg_advisory_xact_lock(bindparam("member", type_=BigInteger)))
+_LOCK_OF_COHORT = select(func.pg_advisory_xact_lock(
+    cast(bindparam("what", type_=Integer), Integer), cast(bindparam("cohort", type_=BigInteger), Integer)))
+_NAMES, _NUDGES = 1, 2
 _ENROLMENTS = select(tables.member).where(or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(
     _m.cohort.desc(), _LINKED_FIRST)
 _JOURNAL = select(tables.journal).where(_j.member == bindparam("member")).order_by(_j.seq)
@@ -88,25 +123,31 @@ class StoredLedger:
         self._cohorts: dict[CohortId, Cohort] = {}
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
-        # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
-        read: dict[CohortId, Cohort] = {}
-        cohorts = ChainMap(read, self._cohorts)
-        done = await self._database.run(lambda connection: work(StoredTransaction(connection, cohorts)))
+        done, read = await self._database.run(partial(self._worked, work))
         self._cohorts |= read
         return done
 
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
-        read: dict[CohortId, Cohort] = {}
-        cohorts = ChainMap(read, self._cohorts)
-        done = self._database.run_here(lambda connection: work(StoredTransaction(connection, cohorts)))
+        done, read = self._database.run_here(partial(self._worked, work))
         self._cohorts |= read
         return done
+
+    def _worked(self, work: Callable[[Transaction], T], connection: Connection) -> tuple[T, dict[CohortId, Cohort]]:
+        # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
+        read: dict[CohortId, Cohort] = {}
+        return work(StoredTransaction(connection, ChainMap(read, self._cohorts))), read
 
 
 class StoredTransaction:
     def __init__(self, connection: Connection, cohorts: MutableMapping[CohortId, Cohort]) -> None:
         self._connection = connection
         self._cohorts = cohorts
+        self._locks = connection.dialect.name == "postgresql"
+        self._read: dict[MemberId, Member] = {}
+
+    def _lock(self, what: int, cohort: CohortId) -> None:
+        if self._locks:
+            self._connection.execute(_LOCK_OF_COHORT, {"what": what, "cohort": cohort})
 
     # --- cohorts
 
@@ -148,8 +189,8 @@ class StoredTransaction:
         return [Room(*row) for row in self._connection.execute(_ROOMS, {"cohort": cohort})]
 
     def add_room(self, cohort: CohortId, room: Room) -> None:
-        taken = self._connection.execute(_insert_if_new(self._connection.dialect.name, tables.room).values(
-            cohort=cohort, **vars(room))).rowcount == 0
+        taken = self._connection.execute(_counted(_insert_if_new(self._connection.dialect.name, tables.room).values(
+            cohort=cohort, **vars(room)))).rowcount == 0
         if taken:
             raise RoomTaken(str(room))
 
@@ -159,7 +200,9 @@ class StoredTransaction:
         self._connection.execute(insert(tables.code).values(digest=digest, **vars(code)))
 
     def take_code(self, digest: str, now: datetime) -> Code | None:
-        self._connection.execute(delete(tables.code).where(_k.expires <= now))
+        # Two that sweep at once would wait for each other's rows.
+        self._connection.execute(delete(tables.code).where(_k.digest.in_(
+            select(_k.digest).where(_k.expires <= now).with_for_update(skip_locked=True))))
         row = self._connection.execute(
             delete(tables.code).where(_k.digest == digest).returning(_k.cohort, _k.member, _k.expires)).one_or_none()
         return None if row is None else Code(*row)
@@ -167,11 +210,22 @@ class StoredTransaction:
     # --- members
 
     def member(self, member: MemberId) -> Member:
-        return _member(self._connection.execute(_MEMBER, {"member": member}).one())
+        return self._known(self._connection.execute(_MEMBER, {"member": member}).one())
 
     def enrolment(self, cohort: CohortId, account: Account) -> Member | None:
-        row = self._connection.execute(_ENROLMENT, {"cohort": cohort} | vars(account)).one_or_none()
-        return None if row is None else _member(row)
+        whose = {"cohort": cohort} | vars(account)
+        locked = self._connection.execute(_LOCK_ENROLMENT, whose | {"nobody": _nobody(cohort, account)}).scalar() \
+            if self._locks else None
+        row = self._connection.execute(_ENROLMENT, whose).one_or_none()
+        if self._locks and row is not None and row.id != locked:
+            # While we waited, whoever was none became a member, or the account was linked to another one.
+            self._connection.execute(_LOCK_MEMBER, {"member": row.id})
+            row = self._connection.execute(_MEMBER, {"member": row.id}).one()
+        return None if row is None else self._known(row)
+
+    def _known(self, row: Row[Any]) -> Member:
+        member = self._read[MemberId(row.id)] = _member(row)
+        return member
 
     def enrolments(self, account: Account) -> Sequence[Member]:
         found = [_member(row) for row in self._connection.execute(_ENROLMENTS, vars(account))]
@@ -193,6 +247,7 @@ class StoredTransaction:
             .order_by(tables.member.c.id))]
 
     def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:
+        self._lock(_NAMES, cohort)
         return _Names(self._connection, cohort, besides)
 
     def add_member(self, cohort: CohortId, account: Account, name: str, alias: str, shows_name: bool, zone: str,
@@ -202,14 +257,19 @@ class StoredTransaction:
             name_folded=folded(name), alias=alias, alias_folded=folded(alias), shows_name=shows_name, zone=zone,
             nudges=nudges, present=True, points=0))
         assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
-        return Member(MemberId(result.inserted_primary_key[0]), cohort, account, name, alias, shows_name, zone, nudges,
-                      True, 0)
+        member = self._read[MemberId(result.inserted_primary_key[0])] = Member(
+            MemberId(result.inserted_primary_key[0]), cohort, account, name, alias, shows_name, zone, nudges, True, 0)
+        return member
 
     def change_member(self, member: Member) -> None:
-        self._connection.execute(_CHANGE_MEMBER, {
-            "id_": member.id, "name": member.name, "name_folded": folded(member.name), "alias": member.alias,
-            "alias_folded": folded(member.alias), "shows_name": member.shows_name, "zone": member.zone,
-            "nudges": member.nudges, "present": member.present, "points": member.points})
+        # Only what has changed since it was read: the herald, which locks nobody, must not write old points back.
+        before = self._read.get(member.id)
+        changed = {name: value for name in _CHANGEABLE
+                   if (value := getattr(member, name)) != getattr(before, name, None)}
+        changed |= {f"{name}_folded": folded(changed[name]) for name in ("name", "alias") if name in changed}
+        if changed:
+            self._connection.execute(_CHANGE_MEMBER, {"id_": member.id} | changed)
+        self._read[member.id] = member
 
     # --- the journal
 
@@ -235,7 +295,9 @@ class StoredTransaction:
     def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
         shown = case((tables.member.c.shows_name, tables.member.c.name_folded), else_=tables.member.c.alias_folded)
         return [_member(row) for row in self._connection.execute(
-            select(tables.member).where(*_ON_BOARD).order_by(_m.points.desc(), shown).limit(rows),
+            select(tables.member).where(*_ON_BOARD).order_by(
+                # By code points, as SQLite does, whatever language the server sorts by.
+                _m.points.desc(), shown.collate("C") if self._locks else shown).limit(rows),
             {"cohort": cohort})]
 
     def with_points(self, cohort: CohortId) -> int:
@@ -284,6 +346,8 @@ class StoredTransaction:
         return self._connection.execute(_NEXT_DUE, lane._asdict()).scalar()
 
     def nudges_owed(self, cohort: CohortId) -> int:
+        # Whoever joins while the herald derives nudges is among those that it sees, or sees that it has derived them.
+        self._lock(_NUDGES, cohort)
         return int(self._connection.execute(_NUDGES_OWED, {"cohort": cohort}).scalar_one())
 
     def set_nudges_owed(self, cohort: CohortId, steps: int) -> None:
@@ -322,9 +386,14 @@ def _owe(dialect: str) -> sqlite.Insert | postgresql.Insert:
     """What is there already stays as it is, but what was withdrawn is owed again."""
     new: sqlite.Insert | postgresql.Insert = \
         postgresql.insert(tables.delivery) if dialect == "postgresql" else sqlite.insert(tables.delivery)
-    return new.on_conflict_do_update(
+    return _counted(new.on_conflict_do_update(
         index_elements=[_d.key], where=_d.state == State.WITHDRAWN.value,
-        set_={name: new.excluded[name] for name in ("due", "latest", "state", "claimable", "reason")})
+        set_={name: new.excluded[name] for name in ("due", "latest", "state", "claimable", "reason")}))
+
+
+def _counted(new: INSERT) -> INSERT:
+    """Which says how many rows it made, and is not asked for their ids instead."""
+    return new.inline().execution_options(preserve_rowcount=True)
 
 
 class _Names:
@@ -337,6 +406,12 @@ class _Names:
         return self._connection.execute(select(member.id).where(
             member.cohort == self._cohort, or_(member.name_folded == name, member.alias_folded == name),
             *others).limit(1)).first() is not None
+
+
+def _nobody(cohort: CohortId, account: Account) -> int:
+    """A negative number of 64 bits, the same for the same."""
+    told = "\0".join((str(cohort), account.platform, account.workspace, account.user))
+    return -1 - (int.from_bytes(blake2b(told.encode(errors="replace"), digest_size=8).digest()) >> 1)
 
 
 def _cohort(row: Row[Any]) -> Cohort:

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from bot.store.database import Database
 
@@ -22,8 +22,13 @@ class DatabaseIsNewer(Exception):
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
-    """Returns (version before, None for an empty database; version now). Raises DatabaseIsNewer."""
+    """Returns (version before, None for an empty database; version now). Of two processes that start at once, one does
+    it and the other waits. Raises DatabaseIsNewer; NoDatabase, which is a ValueError, when none can be reached."""
     def work(connection: Connection) -> tuple[str | None, str]:
+        if connection.dialect.name == "postgresql":
+            # Copying a large table may take minutes, and so may waiting for another process that does it.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(0, 0)"))
         config = _config(connection)
         script = ScriptDirectory.from_config(config)
         before, head = current(connection), script.get_current_head()

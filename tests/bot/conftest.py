@@ -15,6 +15,9 @@ from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from scheduler.clock import VirtualClock
 from tests.bot.build import OPENED, ORGANISER, ROOM, START, edition
+from tests.postgresql import postgresql, postgresql_url
+
+__all__ = ["postgresql", "postgresql_url"]      # fixtures, for whoever would rather have them than a file
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +62,9 @@ def cohort(ledger: StoredLedger) -> Cohort:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock(OPENED)
+
+
+@pytest.fixture(autouse=True)
+def no_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run beside each other, and there is one such address."""
+    monkeypatch.setenv("NINETY_OPERATOR_LISTEN", "")

@@ -324,7 +324,7 @@ async def test_a_look_back_without_its_scope_names_it(database: Database, scope:
 async def test_a_look_back_in_a_room_without_us_says_how_to_let_us_in(database: Database) -> None:
     async with world(database) as here:
         here.slack.kick("T1", "C1")
-        with pytest.raises(Hindered, match="I am not in the channel: write /invite @Ninety there"):
+        with pytest.raises(Hindered, match="I am not in the channel: type /invite there and choose me"):
             await here.platform.find(ROOM, KEY, MONDAY)
 
 
@@ -392,11 +392,11 @@ def revoked(here: World) -> None:
 
 
 @pytest.mark.parametrize(("what", "cure"), [
-    (archived, "the channel is archived: unarchive it, and write /invite @Ninety there"),
-    (kicked, "I am not in the channel: write /invite @Ninety there"),
-    (put_out_of_a_private_channel, "I cannot see the channel: if it is private, write /invite @Ninety there; if it is "
+    (archived, "the channel is archived: unarchive it, and type /invite there and choose me"),
+    (kicked, "I am not in the channel: type /invite there and choose me"),
+    (put_out_of_a_private_channel, "I cannot see the channel: if it is private, type /invite there and choose me; if it is "
                                    "deleted, nothing can be posted to its cohort any more"),
-    (deleted, "I cannot see the channel: if it is private, write /invite @Ninety there; if it is deleted, nothing can "
+    (deleted, "I cannot see the channel: if it is private, type /invite there and choose me; if it is deleted, nothing can "
               "be posted to its cohort any more"),
     (without_the_scope, "I lack the scope chat:write: add it on the page OAuth & Permissions of the app, then install "
                         "the app again"),
