@@ -381,7 +381,7 @@ async def test_a_room_that_is_shut_is_told_once_with_the_cure_and_the_post_follo
         told, = town.direct(ORGANISER)
         cure = {"not_in_channel": "I am not in the channel: type /invite there and choose me",
                 "is_archived": "the channel is archived: unarchive it, and type /invite there and choose me",
-                "channel_not_found": "I cannot see the channel: if it is private, type /invite there and choose me"}[what]
+                "channel_not_found": "I cannot see the channel: if it is private, type /invite there"}[what]
         assert cure in told.words.replace("\u200b", "")      # which keeps names that members typed from calling anybody
         assert (town.posts(), [title(post) for post in town.posts("C2")]) == ([], ["Other begins soon"])
         assert not is_refused(await town.type(ada, "/cohort help", "C2"))
