@@ -394,8 +394,8 @@ def revoked(here: World) -> None:
 @pytest.mark.parametrize(("what", "cure"), [
     (archived, "the channel is archived: unarchive it, and type /invite there and choose me"),
     (kicked, "I am not in the channel: type /invite there and choose me"),
-    (put_out_of_a_private_channel, "I cannot see the channel: if it is private, type /invite there and choose me; if it "
-                                   "is deleted, nothing can be posted to its cohort any more"),
+    (put_out_of_a_private_channel, "I cannot see the channel: if it is private, type /invite there and choose me; if "
+                                   "it is deleted, nothing can be posted to its cohort any more"),
     (deleted, "I cannot see the channel: if it is private, type /invite there and choose me; if it is deleted, "
               "nothing can be posted to its cohort any more"),
     (without_the_scope, "I lack the scope chat:write: add it on the page OAuth & Permissions of the app, then install "
