@@ -328,7 +328,7 @@ METHODS_DONE: Mapping[str, Case] = {
 }
 
 
-@pytest.mark.parametrize("method", COVERAGE.methods)
+@pytest.mark.parametrize("method", sorted(COVERAGE.methods))
 async def test_every_method_does_its_work(stage: Stage, method: str) -> None:
     await METHODS_DONE[method](stage)
     assert f"method:{method}" in stage.slack.exercised
