@@ -276,7 +276,7 @@ def test_a_missing_key_is_refused_with_the_command_that_makes_one(keys: str | No
 
 @pytest.mark.parametrize(("keys", "which"), [
     ("hunter2", "The key in"), (f"{OLD},hunter2", "The key number 2 in"), ("schlüssel", "The key in"),
-    (OLD[:-4], "The key in")])
+    (OLD[:-4], "The key in")], ids=["no key", "one of two", "not ASCII", "too short"])
 def test_a_malformed_key_is_refused_and_not_repeated(keys: str, which: str) -> None:
     with pytest.raises(BadKey) as refused:
         cipher(keys)
