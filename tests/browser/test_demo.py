@@ -90,7 +90,10 @@ class Member:
     def moves(self, to: Literal["post", "day", "week"]) -> None:
         """Waits until the bar has arrived."""
         before = self.page.locator("#time-now").get_attribute("datetime")
-        self.page.locator(f"[data-go={to}]").click()
+        button = self.page.locator(f"[data-go={to}]:not([aria-disabled=true])")
+        button.wait_for()
+        # Playwright's own click tries again when it finds the button off afterwards, as it stays once time has ended.
+        button.dispatch_event("click")
         self.page.locator(f"#time-now:not([datetime='{before}'])").wait_for(timeout=30_000)
         self.page.locator(f"[data-go={to}]:not([disabled])").wait_for(timeout=30_000)
 
@@ -198,7 +201,7 @@ def test_from_the_home_page_to_graduation(browser: Browser, demo: str) -> None:
 
     # The organiser sees everything that went out, and nobody else does.
     robin.types("/cohort log")
-    robin.reads("Only the organiser of this cohort can do that.")
+    robin.reads("Only who runs this room or opened the cohort can do that.")
     alex = Member(browser, demo, "organiser")
     alex.types("/cohort log")
     alex.reads("what went out")
