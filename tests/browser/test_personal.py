@@ -590,7 +590,7 @@ def test_pages_that_were_read_can_be_read_and_searched_offline(browser: Browser,
     """With the server gone, as on a train."""
     serving = Site(site.folder)
     context = browser.new_context(base_url=serving.url)
-    context.set_default_timeout(8000)
+    context.set_default_timeout(30_000)
     page = at(context, WEEK)
     page.wait_for_function("""async () => {
         for (const name of await caches.keys()) {
@@ -617,7 +617,7 @@ def test_pages_that_were_read_can_be_read_and_searched_offline(browser: Browser,
 def test_the_whole_guide_can_be_kept_and_given_up_again(browser: Browser, site: Site) -> None:
     serving = Site(site.folder)
     context = browser.new_context(base_url=serving.url)
-    context.set_default_timeout(8000)
+    context.set_default_timeout(30_000)
     page = at(context, MINE)
     page.get_by_role("button", name="Keep the whole guide").click()
     page.get_by_text(re.compile(r"\d\d pages kept; search works offline too")).wait_for()
