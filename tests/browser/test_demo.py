@@ -92,7 +92,8 @@ class Member:
         before = self.page.locator("#time-now").get_attribute("datetime")
         button = self.page.locator(f"[data-go={to}]:not([aria-disabled=true])")
         button.wait_for()
-        # Playwright's own click tries again when it finds the button off afterwards, as it stays once time has ended.
+        # Playwright's own click timed out on the last move, after which the button stays off: time had moved, and it
+        # went on waiting for a button that is on. Why it did not count the click as made was not found out.
         button.dispatch_event("click")
         self.page.locator(f"#time-now:not([datetime='{before}'])").wait_for(timeout=30_000)
         self.page.locator(f"[data-go={to}]:not([disabled])").wait_for(timeout=30_000)
