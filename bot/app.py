@@ -26,12 +26,13 @@ from bot.desk import Desk
 from bot.direct import DirectChannels
 from bot.health import Health
 from bot.herald import Herald, Platform, Site
-from bot.ledger import Room, Transaction
+from bot.ledger import Ledger, Room, Transaction
 from bot.local.history import History
 from bot.local.people import Person
 from bot.local.platform import LocalPlatform
 from bot.local.server import chat
 from bot.metrics import MeasuredDesk, MeasuredLedger, MeasuredPlatform, Metrics, Waits, arriving
+from bot.sender import Candidate, elapsed
 from bot.settings import BadSettings, Settings
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
@@ -41,6 +42,7 @@ from scheduler.clock import Clock, RealClock
 from scheduler.ticker import Ticker
 
 if TYPE_CHECKING:
+    from bot.discord.client import Connection
     from bot.slack.clients import Clients
     from bot.slack.transports import HttpDoor
 
@@ -69,12 +71,15 @@ class Pace:
     """Least time between two new direct message channels on Discord."""
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    lease: float = 1.0
+    """How much faster than real time a process that has fallen silent is taken over from."""
 
 
 @dataclass
 class Running:
     web: web.Application
     herald: Herald
+    candidates: Sequence[Candidate]
     tickers: Sequence[Ticker]
     lines: Sequence[asyncio.Task[None]]
     """One that ends by itself has failed for good, and its exception says why."""
@@ -92,6 +97,7 @@ class _Presence:
     stack: AsyncExitStack
     metrics: Metrics
     health: Health
+    candidates: dict[str, Candidate]
     platforms: dict[str, Platform] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
@@ -120,21 +126,21 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         history = History(database)
         people = await ledger.transact(lambda tx: _people(tx, room, names))
         desk = MeasuredDesk(Desk(ledger, guide, site), metrics)
-        us = _Presence(settings, desk, database, clock, pace, stack, metrics, health)
+        candidates = {platform: _candidate(ledger, platform, pace) for platform in _platforms(settings)}
+        us = _Presence(settings, desk, database, clock, pace, stack, metrics, health, candidates)
         us.platforms["local"] = LocalPlatform(history, clock, room, people)
         if settings.discord_token is not None:
             await _go_to_discord(us, settings.discord_token)
-        if settings.slack_bot_token is not None or settings.slack_client_id:
+        if "slack" in candidates:
             await _go_to_slack(us)
         platforms = {name: MeasuredPlatform(platform, name, metrics) for name, platform in us.platforms.items()}
-        herald = Herald(ledger, platforms, clock, f"{socket.gethostname()}:{os.getpid()}", site,
-                        health.telling(metrics.told))
+        herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates)
         for cohort in await ledger.transact(lambda tx: tx.cohorts()):
             for one in await ledger.transact(lambda tx, id=cohort.id: tx.rooms(id)):  # type: ignore[misc]
                 if one.platform not in us.platforms:
                     log.warning("Cohort %d lives on %s, for which no token is set: nothing is sent there from here",
                                 cohort.id, one.platform)
-        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us.lines, health))
+        tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us, health))
         health.begin(database, clock)
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
         page = chat(desk, history, clock, people, room, site_dir, None, voice=desk.voice)
@@ -142,7 +148,7 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         # answer in a hundred at 32 callers took 63 ms; without that 15.
         gc.collect()
         gc.freeze()
-        yield Running(page, herald, tickers, lines)
+        yield Running(page, herald, list(candidates.values()), tickers, lines)
 
 
 async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
@@ -161,10 +167,71 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     shell.interaction = arriving(us.metrics, shell.interaction)  # type: ignore[method-assign]
     us.platforms["discord"] = DiscordPlatform(
         rest, DirectChannels(us.database), pace.dm_opens, monotonic=pace.monotonic, sleep=pace.sleep)
-    connection = Connection(
-        lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token)
-    us.lines += [connection, Publishing(rest, us.desk.voice, pace.sleep)]
-    us.connection("discord", lambda: connection.connected)
+
+    def connection() -> Connection:
+        return Connection(
+            lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token)
+
+    # Everybody who is connected hears of every interaction, and only one may answer.
+    us.lines.append(duty := _OnDuty(us.candidates["discord"], connection,
+                                    lambda: Publishing(rest, us.desk.voice, pace.sleep)))
+    us.connection("discord", lambda: duty.connected)
+
+
+class _OnDuty:
+    """Lines that only the process has that sends for the platform; new ones each time that it becomes the one."""
+
+    def __init__(self, candidate: Candidate, connection: Callable[[], Connection],
+                 *others: Callable[[], Line]) -> None:
+        self._candidate = candidate
+        self._connection = connection
+        self._others = others
+        self._connected: Callable[[], bool] = lambda: False
+        self._now: list[Line] = []
+        self._asked_to_end = False
+        self._news = asyncio.Event()
+        candidate.when_changed(self._news.set)
+
+    @property
+    def connected(self) -> bool:
+        """Or it is not for us to be."""
+        return not self._candidate.held or self._connected()
+
+    async def keep(self) -> None:
+        """Raises what one of the lines raises."""
+        while not self._asked_to_end:
+            self._news.clear()
+            if self._candidate.held:
+                await self._stand_in()
+            else:
+                await self._news.wait()
+
+    async def _stand_in(self) -> None:
+        connection = self._connection()
+        self._connected = lambda: connection.connected
+        self._now = [connection, *(other() for other in self._others)]
+        kept = [asyncio.create_task(line.keep()) for line in self._now]
+        news = asyncio.create_task(self._over())
+        try:
+            await asyncio.wait([news, *kept], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            await asyncio.gather(*(line.close() for line in self._now))
+            ended = await asyncio.gather(*kept, return_exceptions=True)
+            self._now = []
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+
+    async def _over(self) -> None:
+        while self._candidate.held and not self._asked_to_end:
+            await self._news.wait()
+            self._news.clear()
+
+    async def close(self) -> None:
+        self._asked_to_end = True
+        self._news.set()
+        await asyncio.gather(*(line.close() for line in self._now))
 
 
 async def _go_to_slack(us: _Presence) -> None:
@@ -292,21 +359,44 @@ class _Served:
 
 
 @asynccontextmanager
-async def _at_work(herald: Herald, clock: Clock, lines: Sequence[Line], health: Health) \
+async def _at_work(herald: Herald, clock: Clock, us: _Presence, health: Health) \
         -> AsyncIterator[tuple[list[Ticker], list[asyncio.Task[None]]]]:
     """Pulses and lines. All are left at once, because the whole has ten seconds to stop."""
-    tickers = [Ticker(health.pulse(lane, partial(herald.drain, lane)), clock, drain=DRAIN) for lane in herald.lanes]
-    kept = [asyncio.create_task(line.keep()) for line in lines]
+    candidates = us.candidates.values()
+    await asyncio.gather(*(candidate.round() for candidate in candidates))
+    tickers = {lane: Ticker(health.pulse(lane, partial(herald.drain, lane)), clock, drain=DRAIN)
+               for lane in herald.lanes}
+    for lane, ticker in tickers.items():
+        us.candidates[lane.platform].when_changed(ticker.wake)
+    keeping = [asyncio.create_task(candidate.keep()) for candidate in candidates]
+    kept = [asyncio.create_task(line.keep()) for line in us.lines]
     try:
-        for ticker in tickers:
+        for ticker in tickers.values():
             await ticker.__aenter__()
-        yield tickers, kept
+        yield list(tickers.values()), kept
     finally:
         health.leave()
         herald.leave()
-        await asyncio.gather(*(line.close() for line in lines),
-                             *(ticker.__aexit__(None, None, None) for ticker in tickers))
-        await asyncio.gather(*kept, return_exceptions=True)
+        await asyncio.gather(*(line.close() for line in us.lines),
+                             *(ticker.__aexit__(None, None, None) for ticker in tickers.values()))
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*kept, *keeping, return_exceptions=True)
+        # What was cut off may still be carried out: who comes next then waits, as if we had died.
+        if not herald.cut_off:
+            await asyncio.gather(*(candidate.resign() for candidate in candidates))
+
+
+def _platforms(settings: Settings) -> list[str]:
+    """Those on which we are."""
+    there = {"local": True, "discord": settings.discord_token is not None,
+             "slack": settings.slack_bot_token is not None or bool(settings.slack_client_id)}
+    return [platform for platform, is_there in there.items() if is_there]
+
+
+def _candidate(ledger: Ledger, platform: str, pace: Pace) -> Candidate:
+    return Candidate(ledger, platform, f"{socket.gethostname()}:{os.getpid()}",
+                     elapsed=lambda: elapsed() * pace.lease, sleep=lambda seconds: asyncio.sleep(seconds / pace.lease))
 
 
 def _plain(secret: SecretStr | None) -> str:

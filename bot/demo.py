@@ -114,7 +114,7 @@ async def demo(guide: Guide, database_url: str, site: Path | None, seed: int) ->
         history = History(database)
         people = [*YOU, *(Person(player.account.user, player.name, player.zone, simulated=True) for player in PLAYERS)]
         heard = Heard(history, clock, ROOM, people)
-        herald = Herald(ledger, {"local": heard}, clock, "demo", Site(""))
+        herald = Herald(ledger, {"local": heard}, clock, Site(""))
         stage = Stage(desk, herald, clock, cohort, PLAYERS, seed)
         await stack.enter_async_context(Ticker(stage.tick, clock))
         yield chat(desk, history, clock, people, ROOM, site, DemoTime(stage, heard, clock, cohort), voice=edition.voice)

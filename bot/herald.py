@@ -1,15 +1,16 @@
 """The one door from the cohort out to chat: owe, claim, send, keep the receipt.
 
-Whatever the bot says unasked is a delivery with a key of its own. It is owed when it can be derived, claimed under a
-lease, composed from the cohort as it stands at that instant, sent, and its receipt kept. A send that was cut off leaves
-the delivery `unknown`: the next attempt first looks for the key in the room, and never sends blindly.
+Whatever the bot says unasked is a delivery with a key of its own. It is owed when it can be derived, claimed by the one
+process that sends for its platform (`bot/sender.py`), composed from the cohort as it stands at that instant, sent, and
+its receipt kept. A send that was cut off leaves the delivery `unknown`: the next attempt first looks for the key in the
+room, and never sends blindly.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,10 +23,10 @@ from bot.cohort.scoring import State as StepState
 from bot.cohort.standings import standings
 from bot.ledger import (
     Account,
+    Claim,
     Cohort,
     Delivery,
     Lane,
-    Lease,
     Ledger,
     Logged,
     Member,
@@ -33,6 +34,7 @@ from bot.ledger import (
     RequestId,
     Room,
     State,
+    Superseded,
     Transaction,
 )
 from bot.messages import (
@@ -55,6 +57,7 @@ from bot.messages import (
     say,
     wall_clock,
 )
+from bot.sender import Alone, Right
 from content.citations import strip
 from content.edition import Edition
 from content.model import PostKind, Step, Task
@@ -63,9 +66,13 @@ from scheduler.clock import Clock
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
-SEND = timedelta(seconds=20)
-"""Longest that one send may take. A send is not begun unless it can end, cut off if need be, within its lease."""
+_ALONE = Alone()
+
+SEND = timedelta(seconds=10)
+"""Longest that one send may take; then it is cut off. It is not begun unless that, and the time in which the platform
+may still carry it out, are over before another process can take over."""
+WAIT = timedelta(seconds=40)
+"""Longest that a claimed delivery waits for its turn at the platform; then it goes back to what is owed."""
 AT_ONCE = 20
 """Sends of one lane that may be under way together."""
 RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
@@ -345,7 +352,9 @@ def _compose_nudge(tx: Transaction, cohort: Cohort, delivery: Delivery, step: St
 class _Letter:
     """A claimed delivery, composed and addressed."""
 
-    lease: Lease
+    claim: Claim
+    term: int | None
+    """In which it was claimed."""
     to: Room | Account
     said: Message | _Award | None
     """None: no longer called for, if it is not out already."""
@@ -374,18 +383,20 @@ Told: TypeAlias = Callable[[Delivery, State, datetime], None]
 
 
 class Herald:
-    """`holder` names this process in the leases that it takes. Each lane can have a pulse of its own, so that a post to
-    a room does not wait for three hundred reminders."""
+    """Each lane can have a pulse of its own, so that a post to a room does not wait for three hundred reminders; but a
+    lane has only one, here and anywhere. `rights` are by platform; without one nobody else may be there."""
 
-    def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, holder: str,
-                 site: Site = NOWHERE, told: Told = lambda delivery, state, at: None) -> None:
+    def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, site: Site = NOWHERE,
+                 told: Told = lambda delivery, state, at: None, rights: Mapping[str, Right] | None = None) -> None:
         self._told = told
         self._ledger = ledger
         self._platforms = platforms
         self._clock = clock
-        self._holder = holder
+        self._rights = rights or {}
         self._site = site
         self._leaving = False
+        self._cut_off: dict[DeliveryKey, float] = {}
+        """When, by the clock of the right."""
         self._turns: set[asyncio.Timeout] = set()
 
     def leave(self) -> None:
@@ -393,6 +404,11 @@ class Herald:
         self._leaving = True
         for turn in self._turns:
             turn.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def cut_off(self) -> bool:
+        """Something may still be on its way to a platform."""
+        return bool(self._cut_off)
 
     @property
     def lanes(self) -> Sequence[Lane]:
@@ -409,77 +425,88 @@ class Herald:
         return await self._ledger.transact(partial(_next_due, lanes=self.lanes))
 
     async def drain(self, lane: Lane, now: datetime) -> datetime | None:
-        """Sends all that is due in the lane, and returns when something is due in it next."""
+        """Sends all that is due in the lane, and returns when something is due in it next; None where another process
+        sends."""
+        right = self._rights.get(lane.platform, _ALONE)
+        if not right.lasts():
+            return None
         await self._ledger.transact(partial(_owe_all_nudges, now=now))
-        under_way: set[asyncio.Task[None]] = set()
+        under_way: dict[asyncio.Task[None], DeliveryKey] = {}
         try:
             while True:
                 # Sending takes time, and a lease is counted from when it is taken.
-                later = max(now, self._clock.now())
-                letters = [] if self._leaving else await self._ledger.transact(
-                    partial(self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way)))
-                under_way |= {asyncio.create_task(self._deliver(letter, now)) for letter in letters
-                              if isinstance(letter, _Letter)}
+                later = self._later(now)
+                letters: list[_Letter | _Settled] = []
+                if not self._leaving and len(under_way) < AT_ONCE and _may_send(right):
+                    letters = await self._ledger.transact(partial(
+                        self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way),
+                        besides=set(under_way.values()), term=right.term))
+                for letter in letters:
+                    if isinstance(letter, _Letter):
+                        under_way[asyncio.create_task(self._deliver(letter, right, now))] = letter.claim.delivery.key
                 for letter in letters:
                     if isinstance(letter, _Settled):
                         self._told(letter.delivery, letter.state, later)
                 if under_way:
-                    ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    ended, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     for task in ended:
+                        del under_way[task]
                         task.result()
                 elif not letters:
                     break
+        except Superseded:
+            return None     # what is under way is left to whoever sends now, who looks back for it
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
         return await self._ledger.transact(partial(_next_due, lanes=[lane]))
 
-    async def _deliver(self, letter: _Letter, now: datetime) -> None:
-        now = max(now, self._clock.now())
-        outcome = await self._send(letter, now)
-        if letter.lease.delivery.kind is PostKind.REPORT and outcome.why in (Unreachable, Gone):
+    async def _deliver(self, letter: _Letter, right: Right, now: datetime) -> None:
+        now = self._later(now)
+        outcome = await self._send(letter, right, now)
+        if letter.claim.delivery.kind is PostKind.REPORT and outcome.why in (Unreachable, Gone):
             # The organiser may let us in again, and nobody else is told of what went wrong.
             outcome = replace(outcome, state=State.OWED, again=now + REPORT_AGAIN)
-        if await self._ledger.transact(partial(self._keep, lease=letter.lease, outcome=outcome, now=now)):
-            at = outcome.receipt.at if outcome.receipt is not None else max(now, self._clock.now())
-            self._told(letter.lease.delivery, outcome.state, at)
+        if await self._ledger.transact(partial(self._keep, claim=letter.claim, outcome=outcome, now=now)):
+            at = outcome.receipt.at if outcome.receipt is not None else self._later(now)
+            self._told(letter.claim.delivery, outcome.state, at)
 
-    def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int) -> list[_Letter | _Settled]:
-        """Leases on what is due, with what to say, or what became of it without a word. Empty: nothing is due."""
+    def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey],
+               term: int | None) -> list[_Letter | _Settled]:
+        """What is due, with what to say, or what became of it without a word. Empty: nothing is due."""
         letters: list[_Letter | _Settled] = []
 
-        def settle(lease: Lease, outcome: _Outcome) -> None:
-            self._keep(tx, lease, outcome, now)
-            letters.append(_Settled(lease.delivery, outcome.state))
+        def settle(claim: Claim, outcome: _Outcome) -> None:
+            self._keep(tx, claim, outcome, now)
+            letters.append(_Settled(claim.delivery, outcome.state))
 
-        for lease in tx.claim(lane, now, now + LEASE, self._holder, most):
-            if now > lease.delivery.latest and not lease.look_back:
-                settle(lease, _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due)))
+        for claim in tx.claim(lane, now, most, besides, term):
+            if now > claim.delivery.latest and not claim.look_back:
+                settle(claim, _Outcome(State.MISSED, reason=_too_late(now - claim.delivery.due)))
                 continue
-            said = compose(tx, lease.delivery, now, self._site)
-            if isinstance(said, _Withdrawn) and not lease.look_back:
-                settle(lease, _Outcome(State.WITHDRAWN, reason=said.reason))
+            said = compose(tx, claim.delivery, now, self._site)
+            if isinstance(said, _Withdrawn) and not claim.look_back:
+                settle(claim, _Outcome(State.WITHDRAWN, reason=said.reason))
                 continue
-            to = _address(tx, lease.delivery)
+            to = _address(tx, claim.delivery)
             if to is None:
-                settle(lease, _Outcome(State.FAILED, reason="there is no organiser to tell"))
+                settle(claim, _Outcome(State.FAILED, reason="there is no organiser to tell"))
                 continue
-            if lease.delivery.kind is PostKind.GRADUATION:
-                _owe_roles(tx, tx.cohort(lease.delivery.cohort), now)
-            letters.append(_Letter(lease, to, None if isinstance(said, _Withdrawn) else said))
+            if claim.delivery.kind is PostKind.GRADUATION:
+                _owe_roles(tx, tx.cohort(claim.delivery.cohort), now)
+            letters.append(_Letter(claim, term, to, None if isinstance(said, _Withdrawn) else said))
         return letters
 
-    async def _send(self, letter: _Letter, now: datetime) -> _Outcome:
-        lease, key = letter.lease, letter.lease.delivery.key
-        again = now + RETRY[min(lease.attempt, len(RETRY)) - 1]
+    async def _send(self, letter: _Letter, right: Right, now: datetime) -> _Outcome:
+        claim, key = letter.claim, letter.claim.delivery.key
+        wait = RETRY[min(claim.attempt, len(RETRY)) - 1]
         platform = self._platforms[letter.to.platform]
-        not_begun = _Outcome(State.UNKNOWN if lease.look_back else State.OWED, again=now)
-        # A send is not begun when it might not be over before another process may take the lease.
-        if self._leaving or now + SEND > lease.until:
+        not_begun = _Outcome(State.UNKNOWN if claim.look_back else State.OWED, again=now)
+        if self._leaving:
             return not_begun
         try:
-            async with asyncio.timeout((lease.until - now - SEND).total_seconds()) as turn:
+            async with asyncio.timeout(WAIT.total_seconds()) as turn:
                 self._turns.add(turn)
                 try:
                     if not isinstance(letter.said, _Award):
@@ -489,8 +516,13 @@ class Herald:
         except TimeoutError:
             return not_begun
         except Exception as error:  # nothing was sent yet
-            return _refused(error, not_begun.state, now, again)
-        posting = False
+            return _refused(error, not_begun.state, self._later(now), wait)
+        if (landed := self._cut_off.pop(key, -float("inf")) + right.grace - right.elapsed()) > 0:
+            # What was cut off may still be on its way, and not be found yet.
+            await asyncio.sleep(landed)
+        if right.term != letter.term or not _may_send(right):
+            return not_begun
+        posting, over = False, False
         try:
             async with asyncio.timeout(SEND.total_seconds()):
                 if isinstance(letter.said, _Award):
@@ -498,28 +530,38 @@ class Herald:
                     assert isinstance(letter.to, Account)  # noqa: S101  # a room takes no role
                     await platform.award(letter.to, letter.said.room, letter.said.role)
                     return _Outcome(State.SENT)
-                if lease.look_back:
-                    found = await platform.find(letter.to, key, lease.delivery.due)
+                if claim.look_back:
+                    found = await platform.find(letter.to, key, claim.delivery.due)
                     if found is not None:
                         return _Outcome(State.SENT, found, "found in the room after a send that was cut off")
-                    if now > lease.delivery.latest:
-                        return _Outcome(State.MISSED, reason=_too_late(now - lease.delivery.due))
+                    if now > claim.delivery.latest:
+                        return _Outcome(State.MISSED, reason=_too_late(now - claim.delivery.due))
                 if letter.said is None:
                     return _Outcome(State.WITHDRAWN, reason="no longer called for")
                 posting = True
-                return _Outcome(State.SENT, await platform.post(letter.to, letter.said, key))
+                receipt = await platform.post(letter.to, letter.said, key)
+                over = True
+                return _Outcome(State.SENT, receipt)
         except (Rejected, Hindered, Busy) as error:
             # While looking back, a no says nothing about the send that was cut off.
-            return _refused(error, State.OWED if posting else State.UNKNOWN, now, again)
+            over = True
+            return _refused(error, State.OWED if posting else State.UNKNOWN, self._later(now), wait)
         except Exception as error:  # whatever broke, nobody knows whether the message is out
-            log.warning("A send was cut off: delivery %s, attempt %d (%s)", key, lease.attempt, type(error).__name__)
-            return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=again)
+            log.warning("A send was cut off: delivery %s, attempt %d (%s)", key, claim.attempt, type(error).__name__)
+            return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=self._later(now) + wait)
+        finally:
+            if posting and not over:
+                self._cut_off[key] = right.elapsed()
+
+    def _later(self, now: datetime) -> datetime:
+        """Now, after something that took its time."""
+        return max(now, self._clock.now())
 
     @staticmethod
-    def _keep(tx: Transaction, lease: Lease, outcome: _Outcome, now: datetime) -> bool:
+    def _keep(tx: Transaction, claim: Claim, outcome: _Outcome, now: datetime) -> bool:
         """Writes down what became of it, and tells whoever must know, once. False when another attempt took over."""
-        delivery = lease.delivery
-        if not tx.finish(lease, outcome.state, outcome.receipt, outcome.reason, outcome.again):
+        delivery = claim.delivery
+        if not tx.finish(claim, outcome.state, outcome.receipt, outcome.reason, outcome.again):
             return False
         if delivery.member is not None and outcome.why in (Unreachable, Gone):
             _lose(tx, tx.member(delivery.member), outcome.why, now)
@@ -533,17 +575,21 @@ class Herald:
         return True
 
 
-def _refused(error: Exception, state: State, now: datetime, again: datetime) -> _Outcome:
+def _may_send(right: Right) -> bool:
+    return right.lasts() >= SEND.total_seconds() + right.grace
+
+
+def _refused(error: Exception, state: State, now: datetime, wait: timedelta) -> _Outcome:
     """`state` is what it goes back to when it may be tried again."""
     match error:
         case Busy():
             return _Outcome(state, reason=str(error), again=now + error.after, why=Busy)
         case Hindered():
-            return _Outcome(state, reason=str(error), again=max(again, now + HINDERED), why=Hindered)
+            return _Outcome(state, reason=str(error), again=now + max(wait, HINDERED), why=Hindered)
         case Rejected():
             return _Outcome(State.FAILED, reason=str(error), why=type(error))
         case _:
-            return _Outcome(state, reason=f"not begun ({type(error).__name__})", again=again)
+            return _Outcome(state, reason=f"not begun ({type(error).__name__})", again=now + wait)
 
 
 def _report(tx: Transaction, wrong: Delivery, about: str, due: datetime) -> None:

@@ -5,7 +5,7 @@ Everything happens in a `Transaction`: a function that runs from start to end or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -142,14 +142,27 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Lease:
-    """The right to send one delivery until `until`; `attempt` counts the tries and fences off earlier holders."""
+class Claim:
+    """One attempt to send a delivery. What an earlier attempt has to say of it counts no more."""
 
     delivery: Delivery
     attempt: int
-    until: datetime
+    """From 1."""
     look_back: bool
     """An earlier attempt may have reached the room."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Which process sends for a platform; every other one may claim nothing there. See `bot/sender.py`."""
+
+    platform: str
+    holder: str
+    """Empty when it was given back."""
+    term: int
+    """Grows with each process that takes it: what was begun in an earlier term is fenced off."""
+    beat: int
+    """Grows as long as the holder lives."""
 
 
 @dataclass(frozen=True)
@@ -226,18 +239,31 @@ class Transaction(Protocol):
     def above(self, cohort: CohortId, points: int) -> int:
         """How many present members have more points."""
 
+    # who sends
+    def sender(self, platform: str) -> Sender | None: ...
+    def take_over(self, platform: str, seen: Sender | None, holder: str) -> Sender | None:
+        """A new term, unless somebody has been there since `seen`: then None."""
+    def renew(self, sender: Sender) -> Sender | None:
+        """The next beat; None when the term is over."""
+    def resign(self, sender: Sender) -> None:
+        """Ends the term, if it is not over, and anybody may take the next one at once."""
+
     # deliveries
     def owe(self, deliveries: Iterable[Delivery]) -> int:
         """Inserts by key; what is there already stays as it is, but what was withdrawn is owed again. Returns how
         many are owed that were not."""
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
         """What is still owed to the member (for one step, or all). Returns how many."""
-    def claim(self, lane: Lane, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
-        """Takes leases on what is due in the lane: owed, unknown, or being sent under a lease that has run out."""
-    def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
+    def claim(self, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey] = (),
+              term: int | None = None) -> Sequence[Claim]:
+        """What is due in the lane, from now on being sent. What was being sent already, `besides` what the caller is
+        sending, was left by a process that has died, or its receipt could not be kept.
+
+        Raises Superseded when `term` is not the platform's (any more); without a term nobody else may be there."""
+    def finish(self, claim: Claim, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
-        """False, and no change, when another attempt has taken over. `due` says when one that is not settled is tried
-        again; left out, that is when the lease runs out."""
+        """False, and no change, when there was another attempt since. `due` says when one that is not settled is tried
+        again; left out, as soon as it can be."""
     def next_due(self, lane: Lane) -> datetime | None:
         """The earliest instant at which anything of the lane may be claimed."""
     def nudges_owed(self, cohort: CohortId) -> int:
@@ -252,6 +278,10 @@ class Transaction(Protocol):
 
 class RoomTaken(Exception):
     """A cohort lives in this room already."""
+
+
+class Superseded(Exception):
+    """Another process sends for the platform by now."""
 
 
 class Unsaved(Exception):

@@ -327,7 +327,7 @@ async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int
         cohort = await open_cohort(ledger, "Rehearsal", start, zone, edition, room, Account("local", "", "organiser"),
                                    f"seed {seed}", opened_at)
         desk = Desk(ledger, guide)
-        herald = Herald(ledger, {"local": script}, clock, "rehearsal")
+        herald = Herald(ledger, {"local": script}, clock)
         stage = Stage(desk, herald, clock, cohort, cast(members, "local"), seed, heard)
         end = cohort.course.ends + timedelta(days=21)
         while clock.now() < end:

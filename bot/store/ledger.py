@@ -9,7 +9,8 @@ that is promised rests on unique rows and on updates that say what they expect t
 from __future__ import annotations
 
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Container, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, MutableMapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cache, partial
 from hashlib import blake2b
@@ -39,12 +40,12 @@ from bot.cohort.enrolment import folded
 from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Moved, Rested, Seq, Voided
 from bot.ledger import (
     Account,
+    Claim,
     Code,
     Cohort,
     CohortId,
     Delivery,
     Lane,
-    Lease,
     Logged,
     Member,
     MemberId,
@@ -52,7 +53,9 @@ from bot.ledger import (
     RequestId,
     Room,
     RoomTaken,
+    Sender,
     State,
+    Superseded,
     Transaction,
 )
 from bot.messages import DeliveryKey
@@ -110,8 +113,17 @@ _WITHDRAW = update(tables.delivery).where(
     _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_"))
 _WITHDRAW_STEP = _WITHDRAW.where(_d.step == bindparam("step_"))
 _IN_LANE = (_d.platform == bindparam("platform"), _d.private == bindparam("private"))
-_CLAIMABLE = (select(tables.delivery).where(*_IN_LANE, _d.claimable <= bindparam("now"), _d.state.in_(_OPEN))
+_CLAIMABLE = (select(tables.delivery).where(*_IN_LANE, _d.claimable <= bindparam("now"), _d.state.in_(_OPEN),
+                                              _d.key.not_in(bindparam("besides", expanding=True)))
               .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
+_SENDING = update(tables.delivery).where(_d.id.in_(bindparam("ids", expanding=True))).values(
+    state=State.SENDING.value, attempt=_d.attempt + 1)
+_s = tables.sender.c
+_SENDER = select(tables.sender).where(_s.platform == bindparam("platform"))
+_TERM = select(_s.term).where(_s.platform == bindparam("platform")).with_for_update(read=True)
+_SENDER_BECOMES = update(tables.sender).where(
+    _s.platform == bindparam("platform_"), _s.holder == bindparam("holder_"), _s.term == bindparam("term_"),
+    _s.beat == bindparam("beat_"))
 _NEXT_DUE = select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
 
 
@@ -306,6 +318,32 @@ class StoredTransaction:
     def above(self, cohort: CohortId, points: int) -> int:
         return self._connection.execute(_ABOVE, {"cohort": cohort, "points_": points}).scalar_one()
 
+    # --- who sends
+
+    def sender(self, platform: str) -> Sender | None:
+        row = self._connection.execute(_SENDER, {"platform": platform}).one_or_none()
+        return None if row is None else Sender(*row)
+
+    def take_over(self, platform: str, seen: Sender | None, holder: str) -> Sender | None:
+        if seen is None:
+            new = Sender(platform, holder, 1, 0)
+            return new if self._connection.execute(
+                _counted(_insert_if_new(self._connection.dialect.name, tables.sender)), vars(new)).rowcount else None
+        new = Sender(platform, holder, seen.term + 1, 0)
+        return new if self._sender_becomes(new, seen) else None
+
+    def renew(self, sender: Sender) -> Sender | None:
+        new = replace(sender, beat=sender.beat + 1)
+        return new if self._sender_becomes(new, sender) else None
+
+    def resign(self, sender: Sender) -> None:
+        self._connection.execute(update(tables.sender).where(
+            _s.platform == sender.platform, _s.term == sender.term).values(holder="", term=sender.term + 1, beat=0))
+
+    def _sender_becomes(self, new: Sender, seen: Sender) -> bool:
+        return self._connection.execute(_SENDER_BECOMES, vars(new) | {
+            f"{name}_": value for name, value in vars(seen).items()}).rowcount == 1
+
     # --- deliveries
 
     def owe(self, deliveries: Iterable[Delivery]) -> int:
@@ -324,22 +362,26 @@ class StoredTransaction:
             self._connection.execute(_WITHDRAW_STEP, known | {"step_": step})
         return int(result.rowcount)
 
-    def claim(self, lane: Lane, now: datetime, until: datetime, holder: str, most: int) -> Sequence[Lease]:
-        rows = self._connection.execute(_CLAIMABLE, lane._asdict() | {"now": now, "most": most}).all()
+    def claim(self, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey] = (),
+              term: int | None = None) -> Sequence[Claim]:
+        # Locked, so that nobody takes over before this is committed.
+        if term is not None and self._connection.execute(
+                _TERM, {"platform": lane.platform}).scalar() != term:
+            raise Superseded
+        rows = self._connection.execute(
+            _CLAIMABLE, lane._asdict() | {"now": now, "most": most, "besides": list(besides)}).all()
         if rows:
-            self._connection.execute(
-                update(tables.delivery).where(tables.delivery.c.id.in_([row.id for row in rows])).values(
-                    state=State.SENDING.value, attempt=tables.delivery.c.attempt + 1, claimable=until, holder=holder))
-        return [Lease(_delivery(row), row.attempt + 1, until, row.state != State.OWED.value) for row in rows]
+            self._connection.execute(_SENDING, {"ids": [row.id for row in rows]})
+        return [Claim(_delivery(row), row.attempt + 1, row.state != State.OWED.value) for row in rows]
 
-    def finish(self, lease: Lease, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
+    def finish(self, claim: Claim, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
         values: dict[str, Any] = {"state": state.value, "reason": reason,
-                                  "claimable": (due or lease.until) if state.value in _OPEN else None}
+                                  "claimable": (due or claim.delivery.due) if state.value in _OPEN else None}
         if receipt is not None:
             values |= {"message": receipt.message, "link": receipt.link, "sent_at": receipt.at}
         return self._connection.execute(update(tables.delivery).where(
-            tables.delivery.c.key == lease.delivery.key, tables.delivery.c.attempt == lease.attempt,
+            tables.delivery.c.key == claim.delivery.key, tables.delivery.c.attempt == claim.attempt,
             tables.delivery.c.state == State.SENDING.value).values(values)).rowcount == 1
 
     def next_due(self, lane: Lane) -> datetime | None:

@@ -165,9 +165,8 @@ delivery = Table(
     Column("latest", Instant, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
-    # When it may next be claimed: due, tried again, or its lease run out; NULL when it is settled.
+    # When it may next be claimed: due, or tried again; NULL when it is settled.
     Column("claimable", Instant),
-    Column("holder", String),
     Column("reason", String, nullable=False, default=""),
     Column("message", String),
     Column("link", String),
@@ -177,6 +176,15 @@ delivery = Table(
     Index("delivery_by_member", "member", "state"),
     Index("delivery_by_cohort", "cohort", "due"),
     Index("delivery_by_report", "report"),
+)
+
+sender = Table(
+    "sender", metadata,
+    # Which process sends for a platform: see `bot.ledger.Sender`.
+    Column("platform", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
 )
 
 direct_channel = Table(

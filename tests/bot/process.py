@@ -60,6 +60,10 @@ class Birth:
     """Seconds between two new direct message channels."""
     speed: float = 1.0
     """How much faster than real time the platforms' limits are counted and waited for."""
+    lease: float = 16.0
+    """How much faster than real time one that was killed is taken over from."""
+    alone: bool = True
+    """It is not ready before it sends for every platform."""
 
 
 @cache
@@ -88,6 +92,16 @@ async def _obey(ninety: Running, clock: VirtualClock, reader: asyncio.StreamRead
         await _say(writer, {"due": due and due.isoformat()})
 
 
+async def _to_send_for_all(ninety: Running) -> None:
+    """Returns when this process does."""
+    changed = asyncio.Event()
+    for candidate in ninety.candidates:
+        candidate.when_changed(changed.set)
+    while not all(candidate.held for candidate in ninety.candidates):
+        await changed.wait()
+        changed.clear()
+
+
 async def _say(writer: asyncio.StreamWriter, said: Mapping[str, object]) -> None:
     writer.write(json.dumps(said).encode() + b"\n")
     await writer.drain()
@@ -97,12 +111,14 @@ async def _live(birth: Birth, orders: socket.socket) -> None:
     settings, clock = Settings(), VirtualClock(datetime.fromisoformat(birth.start))
     speed = birth.speed
     pace = Pace(timedelta(seconds=birth.dm_opens), lambda: time.monotonic() * speed,
-                lambda seconds: asyncio.sleep(seconds / speed))
+                lambda seconds: asyncio.sleep(seconds / speed), birth.lease)
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     reader, writer = await asyncio.open_connection(sock=orders)
     async with running(settings, guide_at(settings.guide), Room("local", "", "ninety"), ["nobody"], clock,
                        pace) as ninety:
+        if birth.alone:
+            await _to_send_for_all(ninety)
         await _say(writer, {"ready": True})
         obeying = asyncio.create_task(_obey(ninety, clock, reader, writer))
         ended, _ = await asyncio.wait([asyncio.create_task(asked.wait()), obeying, *ninety.lines],

@@ -560,7 +560,7 @@ class Chat:
 async def tick(house: House) -> Chat:
     """Everything that is due by now is sent."""
     chat = Chat(house.clock)
-    await Herald(house.ledger, {"local": chat}, house.clock, "here").tick(house.clock.now())
+    await Herald(house.ledger, {"local": chat}, house.clock).tick(house.clock.now())
     return chat
 
 

@@ -119,7 +119,7 @@ async def season(guide: Guide, screen: Screen) -> list[Scene]:
         migrate(store)
         ledger, clock = StoredLedger(store), VirtualClock(OPENED)
         desk, album, scenes = Desk(ledger, guide, SITE), Album(screen, clock), list[Scene]()
-        herald = Herald(ledger, {screen.room.platform: album}, clock, "pictures", SITE)
+        herald = Herald(ledger, {screen.room.platform: album}, clock, SITE)
         organiser = Caller(screen.organiser, screen.elsewhere, "Alex", ZONE.key, organiser=True)
         form = await _asked(desk, organiser, "cohort open", OPENED)
         scenes.append(Scene("open-form", "form", screen.form(form), OPENED))

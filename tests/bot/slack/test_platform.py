@@ -697,7 +697,7 @@ async def test_a_welcome_that_was_cut_off_is_in_the_room_once(ledger: StoredLedg
     async with world(database) as here:
         clock = VirtualClock(due)
         here.slack.now = clock.now
-        herald = Herald(ledger, {"slack": here.platform}, clock, "us")
+        herald = Herald(ledger, {"slack": here.platform}, clock)
         here.slack.fault("chat.postMessage", Drop(accepted=True))
         await herald.drain(Lane("slack", False), clock.now())
         (cut,) = await ledger.transact(lambda tx: tx.deliveries(id))

@@ -108,7 +108,7 @@ async def says(ledger: Ledger, who: str | Caller, line: str, request: str) -> Me
 
 async def derived(ledger: Ledger, now: datetime) -> None:
     """The nudges, by a herald that has nothing to send."""
-    await Herald(ledger, {}, VirtualClock(now), "herald").drain(Lane("nowhere", True), now)
+    await Herald(ledger, {}, VirtualClock(now)).drain(Lane("nowhere", True), now)
 
 
 def refusal(kind: type[Refused]) -> str:
