@@ -383,7 +383,7 @@ async def _at_work(herald: Herald, clock: Clock, us: _Presence, health: Health) 
             task.cancel()
         await asyncio.gather(*kept, *keeping, return_exceptions=True)
         # What was cut off may still be carried out: who comes next then waits, as if we had died.
-        if not herald.cut_off:
+        if not herald.landing:
             await asyncio.gather(*(candidate.resign() for candidate in candidates))
 
 

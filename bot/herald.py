@@ -395,8 +395,8 @@ class Herald:
         self._rights = rights or {}
         self._site = site
         self._leaving = False
-        self._cut_off: dict[DeliveryKey, float] = {}
-        """When, by the clock of the right."""
+        self._landing: dict[DeliveryKey, tuple[Right, float]] = {}
+        """What was cut off, and until when (by the clock of the right) it may still be carried out."""
         self._turns: set[asyncio.Timeout] = set()
 
     def leave(self) -> None:
@@ -406,9 +406,9 @@ class Herald:
             turn.reschedule(asyncio.get_running_loop().time())
 
     @property
-    def cut_off(self) -> bool:
-        """Something may still be on its way to a platform."""
-        return bool(self._cut_off)
+    def landing(self) -> bool:
+        """Something that was cut off may still be carried out."""
+        return any(right.elapsed() < until for right, until in self._landing.values())
 
     @property
     def lanes(self) -> Sequence[Lane]:
@@ -517,9 +517,9 @@ class Herald:
             return not_begun
         except Exception as error:  # nothing was sent yet
             return _refused(error, not_begun.state, self._later(now), wait)
-        if (landed := self._cut_off.pop(key, -float("inf")) + right.grace - right.elapsed()) > 0:
-            # What was cut off may still be on its way, and not be found yet.
-            await asyncio.sleep(landed)
+        if (landing := self._landing.pop(key, None)) is not None:
+            # What is still on its way would not be found.
+            await asyncio.sleep(max(0, landing[1] - right.elapsed()))
         if right.term != letter.term or not _may_send(right):
             return not_begun
         posting, over = False, False
@@ -551,7 +551,7 @@ class Herald:
             return _Outcome(State.UNKNOWN, reason=f"cut off ({type(error).__name__})", again=self._later(now) + wait)
         finally:
             if posting and not over:
-                self._cut_off[key] = right.elapsed()
+                self._landing[key] = right, right.elapsed() + right.grace
 
     def _later(self, now: datetime) -> datetime:
         """Now, after something that took its time."""
