@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
@@ -25,13 +26,13 @@ from tzlocal import get_localzone_name
 from bot.desk import Desk
 from bot.direct import DirectChannels
 from bot.health import Health
-from bot.herald import Herald, Platform, Site
+from bot.herald import AtOnce, Herald, Platform, Site
 from bot.ledger import Ledger, Room, Transaction
 from bot.local.history import History
 from bot.local.people import Person
 from bot.local.platform import LocalPlatform
 from bot.local.server import chat
-from bot.metrics import MeasuredDesk, MeasuredLedger, MeasuredPlatform, Metrics, Waits, arriving
+from bot.metrics import MeasuredDesk, MeasuredLedger, MeasuredPlatform, Metrics, arriving
 from bot.sender import Candidate, elapsed
 from bot.settings import BadSettings, Settings
 from bot.store.database import Database
@@ -99,6 +100,7 @@ class _Presence:
     health: Health
     candidates: dict[str, Candidate]
     platforms: dict[str, Platform] = field(default_factory=dict)
+    at_once: dict[str, AtOnce] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
     def connection(self, platform: str, connected: Callable[[], bool]) -> None:
@@ -134,7 +136,7 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         if "slack" in candidates:
             await _go_to_slack(us)
         platforms = {name: MeasuredPlatform(platform, name, metrics) for name, platform in us.platforms.items()}
-        herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates)
+        herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates, us.at_once)
         for cohort in await ledger.transact(lambda tx: tx.cohorts()):
             for one in await ledger.transact(lambda tx, id=cohort.id: tx.rooms(id)):  # type: ignore[misc]
                 if one.platform not in us.platforms:
@@ -155,7 +157,7 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     # Each platform's library takes half a second to import, so only where it is called for.
     from bot.discord.client import Client, Connection
     from bot.discord.commands import Publishing
-    from bot.discord.platform import DiscordPlatform
+    from bot.discord.platform import AT_ONCE, DiscordPlatform
     from bot.discord.rest import Rest
     from bot.discord.shell import Shell
 
@@ -164,13 +166,15 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
     us.metrics.limits("discord", lambda: rest.waited, lambda: {scope: count for scope, count in rest.limited.items()})
     shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
-    shell.interaction = arriving(us.metrics, shell.interaction)  # type: ignore[method-assign]
+    heard = arriving(us.metrics, shell.interaction)
+    us.at_once["discord"] = AtOnce(AT_ONCE, AT_ONCE)
     us.platforms["discord"] = DiscordPlatform(
         rest, DirectChannels(us.database), pace.dm_opens, monotonic=pace.monotonic, sleep=pace.sleep)
 
     def connection() -> Connection:
         return Connection(
-            lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url), token)
+            lambda: Client(shell, gateway_url=settings.discord_gateway_url, api_url=settings.discord_api_url,
+                           heard=heard), token, room=rest.room)
 
     # Everybody who is connected hears of every interaction, and only one may answer.
     us.lines.append(duty := _OnDuty(us.candidates["discord"], connection,
@@ -236,11 +240,11 @@ class _OnDuty:
 
 async def _go_to_slack(us: _Presence) -> None:
     """One workspace or many, by Socket Mode or by signed requests. Raises BadSettings when the settings say neither."""
-    from bot.slack.clients import Clients, Limited
+    from bot.slack.clients import Clients
     from bot.slack.installations import Installations, States, cipher
-    from bot.slack.platform import SlackPlatform
+    from bot.slack.platform import AT_ONCE, SlackPlatform
     from bot.slack.shell import Shell
-    from bot.slack.transports import HttpDoor, SocketLine, bolt, oauth
+    from bot.slack.transports import Heard, HttpDoor, SocketLine, bolt, oauth
 
     settings, pace = us.settings, us.pace
     app_token, signing = _plain(settings.slack_app_token), _plain(settings.slack_signing_secret)
@@ -257,9 +261,6 @@ async def _go_to_slack(us: _Presence) -> None:
     clients = await us.stack.enter_async_context(Clients(
         installations or _plain(settings.slack_bot_token), us.clock, settings.slack_api_url,
         client_id=settings.slack_client_id, client_secret=client_secret))
-    waits = Waits(pace.sleep)
-    clients.call = waits.counting(clients.call, Limited)  # type: ignore[method-assign]
-    us.metrics.limits("slack", lambda: waits.waited, lambda: {"method": waits.limited})
     if installations is None:
         us.lines.append(known := _Known(clients, pace.sleep))
         await known.ask()
@@ -268,10 +269,11 @@ async def _go_to_slack(us: _Presence) -> None:
                     unreadable)
     session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
     shell = Shell(us.desk, clients, us.clock, session)
-    app = bolt(shell, signing, installations)
-    app.async_dispatch = arriving(us.metrics, app.async_dispatch)  # type: ignore[method-assign]
-    us.platforms["slack"] = SlackPlatform(
-        clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=waits.sleep)
+    app = Heard(arriving(us.metrics, bolt(shell, signing, installations).async_dispatch))
+    us.platforms["slack"] = platform = SlackPlatform(
+        clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
+    us.at_once["slack"] = AtOnce(20 * AT_ONCE, AT_ONCE)
+    us.metrics.limits("slack", lambda: platform.pace.waited, lambda: clients.limited)
     doors: list[SocketLine | _Served] = []
     if app_token:
         doors.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))
@@ -395,7 +397,8 @@ def _platforms(settings: Settings) -> list[str]:
 
 
 def _candidate(ledger: Ledger, platform: str, pace: Pace) -> Candidate:
-    return Candidate(ledger, platform, f"{socket.gethostname()}:{os.getpid()}",
+    # In containers the number is always 1, and somebody may have given two of them one name.
+    return Candidate(ledger, platform, f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}",
                      elapsed=lambda: elapsed() * pace.lease, sleep=lambda seconds: asyncio.sleep(seconds / pace.lease))
 
 

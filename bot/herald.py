@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from bot.cohort.journal import Left
 from bot.cohort.scoring import Record
@@ -74,7 +75,9 @@ may still carry it out, are over before another process can take over."""
 WAIT = timedelta(seconds=40)
 """Longest that a claimed delivery waits for its turn at the platform; then it goes back to what is owed."""
 AT_ONCE = 20
-"""Sends of one lane that may be under way together."""
+"""Sends of one lane that may be under way together, where nothing else is said."""
+CLAIMED = 10
+"""Deliveries that are claimed, and composed, in one transaction at most: those who check in wait behind it."""
 RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after the first, second, … failed attempt; the last goes on until the delivery is too late."""
 
@@ -382,17 +385,27 @@ Told: TypeAlias = Callable[[Delivery, State, datetime], None]
 """Hears what became of an attempt, and when, once it is written down; `owed` is one that is put off."""
 
 
+class AtOnce(NamedTuple):
+    """Sends that may be under way together: of a lane, and of them to one workspace. Where each workspace has a limit
+    of its own, the backlog of one must not fill the lane of all."""
+
+    lane: int
+    workspace: int
+
+
 class Herald:
     """Each lane can have a pulse of its own, so that a post to a room does not wait for three hundred reminders; but a
     lane has only one, here and anywhere. `rights` are by platform; without one nobody else may be there."""
 
     def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, site: Site = NOWHERE,
-                 told: Told = lambda delivery, state, at: None, rights: Mapping[str, Right] | None = None) -> None:
+                 told: Told = lambda delivery, state, at: None, rights: Mapping[str, Right] | None = None,
+                 at_once: Mapping[str, AtOnce] | None = None) -> None:
         self._told = told
         self._ledger = ledger
         self._platforms = platforms
         self._clock = clock
         self._rights = rights or {}
+        self._at_once = at_once or {}
         self._site = site
         self._leaving = False
         self._landing: dict[DeliveryKey, tuple[Right, float]] = {}
@@ -431,22 +444,25 @@ class Herald:
         if not right.lasts():
             return None
         await self._ledger.transact(partial(_owe_all_nudges, now=now))
-        under_way: dict[asyncio.Task[None], DeliveryKey] = {}
+        under_way: dict[asyncio.Task[None], _Letter] = {}
         try:
             while True:
                 # Sending takes time, and a lease is counted from when it is taken.
                 later = self._later(now)
                 letters: list[_Letter | _Settled] = []
-                if not self._leaving and len(under_way) < AT_ONCE and _may_send(right):
+                most, full = self._room(lane, under_way.values())
+                if not self._leaving and most and _may_send(right):
                     letters = await self._ledger.transact(partial(
-                        self._claim, lane=lane, now=later, most=AT_ONCE - len(under_way),
-                        besides=set(under_way.values()), term=right.term))
+                        self._claim, lane=lane, now=later, most=most, full=full,
+                        besides={letter.claim.delivery.key for letter in under_way.values()}, term=right.term))
                 for letter in letters:
                     if isinstance(letter, _Letter):
-                        under_way[asyncio.create_task(self._deliver(letter, right, now))] = letter.claim.delivery.key
+                        under_way[asyncio.create_task(self._deliver(letter, right, now))] = letter
                 for letter in letters:
                     if isinstance(letter, _Settled):
                         self._told(letter.delivery, letter.state, later)
+                if len(letters) == most > 0 or self._room(lane, under_way.values())[1] - full:
+                    continue    # there may be more, also behind those of a workspace that is full now
                 if under_way:
                     ended, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                     for task in ended:
@@ -462,6 +478,14 @@ class Herald:
             await asyncio.gather(*under_way, return_exceptions=True)
         return await self._ledger.transact(partial(_next_due, lanes=[lane]))
 
+    def _room(self, lane: Lane, under_way: Collection[_Letter]) -> tuple[int, set[str]]:
+        """How many more may be under way, be they all to one workspace, and to which ones none."""
+        most = self._at_once.get(lane.platform, AtOnce(AT_ONCE, AT_ONCE))
+        crowd = Counter(letter.to.workspace for letter in under_way)
+        full = {workspace for workspace, count in crowd.items() if count >= most.workspace}
+        fullest = max((count for workspace, count in crowd.items() if workspace not in full), default=0)
+        return min(most.lane - len(under_way), most.workspace - fullest, CLAIMED), full
+
     async def _deliver(self, letter: _Letter, right: Right, now: datetime) -> None:
         now = self._later(now)
         outcome = await self._send(letter, right, now)
@@ -473,7 +497,7 @@ class Herald:
             self._told(letter.claim.delivery, outcome.state, at)
 
     def _claim(self, tx: Transaction, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey],
-               term: int | None) -> list[_Letter | _Settled]:
+               term: int | None, full: Collection[str]) -> list[_Letter | _Settled]:
         """What is due, with what to say, or what became of it without a word. Empty: nothing is due."""
         letters: list[_Letter | _Settled] = []
 
@@ -481,7 +505,7 @@ class Herald:
             self._keep(tx, claim, outcome, now)
             letters.append(_Settled(claim.delivery, outcome.state))
 
-        for claim in tx.claim(lane, now, most, besides, term):
+        for claim in tx.claim(lane, now, most, besides, term, full):
             if now > claim.delivery.latest and not claim.look_back:
                 settle(claim, _Outcome(State.MISSED, reason=_too_late(now - claim.delivery.due)))
                 continue

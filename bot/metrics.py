@@ -319,34 +319,6 @@ _OUTCOMES: Mapping[type[Exception], str] = {
 """The kinds of a kind come before it. All else is `cut off`: nobody knows whether it was done."""
 
 
-class Waits:
-    """How long the limits of a platform were waited for, by the sleep that it is given; and how often its calls were
-    refused with `limited`."""
-
-    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._sleep = sleep
-        self.waited = 0.0
-        self.limited = 0
-
-    async def sleep(self, seconds: float) -> None:
-        began = perf_counter()
-        try:
-            await self._sleep(seconds)
-        finally:
-            self.waited += perf_counter() - began
-
-    def counting(self, call: Callable[P, Awaitable[T]], limited: type[Exception]) \
-            -> Callable[P, Coroutine[Any, Any, T]]:
-        async def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
-                return await call(*args, **kwargs)
-            except limited:
-                self.limited += 1
-                raise
-
-        return called
-
-
 # --- around the ledger ------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
 import aiohttp
@@ -49,6 +50,10 @@ class Answering(Protocol):
     async def drain(self, within: float) -> None: ...
 
 
+LOGIN_CALLS = 4
+"""Two of `login`, and who asks for the gateway: we, and `connect` right after."""
+
+
 class _NotFullyOpen(Exception):
     """The gateway could not be reached."""
 
@@ -63,10 +68,11 @@ class _Spent(Exception):
 
 class Client(discord.AutoShardedClient):
     """Hears of interactions and of nothing else. `gateway_url` and `api_url` stand for Discord's own where given;
-    `shard_count` is asked of Discord where not."""
+    `shard_count` is asked of Discord where not. `heard` is in place of the shell's own, for whoever listens as well."""
 
     def __init__(self, shell: Answering, *, gateway_url: str | None = None, api_url: str | None = None,
-                 shard_count: int | None = None) -> None:
+                 shard_count: int | None = None,
+                 heard: Callable[[discord.Interaction[Any]], Awaitable[None]] | None = None) -> None:
         keep_words_out_of_the_log()
         if api_url is not None:
             # discord.py takes the address from nowhere else, and for the whole process. One process of ours speaks to
@@ -79,6 +85,7 @@ class Client(discord.AutoShardedClient):
             chunk_guilds_at_startup=False, allowed_mentions=discord.AllowedMentions.none(), shard_count=shard_count,
             shard_connect_timeout=LAUNCH)
         self._shell = shell
+        self._heard = heard or shell.interaction
         self._launched: set[int] = set()
         self._up: set[int] = set()
         self._leaving: asyncio.Task[None] | None = None
@@ -129,7 +136,7 @@ class Client(discord.AutoShardedClient):
     # --- events -------------------------------------------------------------------------------------------------------
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        await self._shell.interaction(interaction)
+        await self._heard(interaction)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         self._up.add(shard_id)
@@ -149,14 +156,18 @@ class Client(discord.AutoShardedClient):
 
 class Connection:
     """Keeps a client connected: a new one whenever the one before has given up. discord.py resumes its sessions by
-    itself; all other attempts are ours, since its own waits grow to seventeen minutes and some of them never end."""
+    itself; all other attempts are ours, since its own waits grow to seventeen minutes and some of them never end.
+
+    `room` keeps so many calls free of what Discord takes: discord.py's own count towards the same limit."""
 
     def __init__(self, make_client: Callable[[], Client], token: str, *,
+                 room: Callable[[int], AbstractAsyncContextManager[None]] = lambda calls: nullcontext(),
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
                  between: Callable[[float, float], float] = random.uniform,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         self._make_client = make_client
         self._token = token
+        self._room = room
         self._sleep = sleep
         self._between = between
         self._monotonic = monotonic
@@ -215,7 +226,7 @@ class Connection:
 
     async def _session(self, client: Client) -> None:
         try:
-            async with asyncio.timeout(LOGIN):
+            async with self._room(LOGIN_CALLS), asyncio.timeout(LOGIN):
                 await client.login(self._token)
                 limits = await client.fetch_session_start_limits()
             if limits.remaining < IDENTIFIES_LEFT:

@@ -12,8 +12,10 @@ import json as _json
 import logging
 import math
 import time
+from bisect import insort
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -24,9 +26,16 @@ from yarl import URL
 
 log = logging.getLogger(__name__)
 
-GLOBAL = 45
-"""Calls a second. Discord takes 50 (docs: topics/rate-limits); the rest is left to discord.py, which makes four of its
-own at once when it logs in, and that may be in the middle of a wave."""
+GLOBAL = 50
+"""Calls that Discord takes in a second (docs: topics/rate-limits). What discord.py calls by itself is left out by
+`Rest.room`."""
+SPREAD = 0.02
+"""Seconds by which a call may be longer on its way to Discord than one that takes as long as usual."""
+STEP, STEP_LASTS = 5, 0.08
+"""So many calls are begun in so many seconds at most. Of fifty at once each would wait for the others, and so would
+whoever is to be answered meanwhile."""
+USUAL, LEAST, LATEST = 0.9, 20, 100
+"""What this share of the latest calls took at most is usual, as soon as there are so many of them."""
 KEPT = 5.0
 """Seconds that a turn is kept for a call that does not come."""
 PATIENCE = 5.0
@@ -75,26 +84,25 @@ class Broken(Exception):
 
 
 class Window:
-    """At most `most` calls in any `span` seconds, as the server counts them.
-
-    It counts each somewhere between our start and our end, so a place is free again `span` after the end."""
+    """At most `most` calls in any `span` seconds, as the server counts them."""
 
     def __init__(self, most: int, span: float) -> None:
         self._most = most
         self._span = span
         self._held = 0
-        self._ended: deque[float] = deque()
+        self._free: list[float] = []
+        """When the places of calls that have ended are free again, the next one first."""
         self._closed = 0.0
 
     def pause(self, now: float) -> float | None:
         """Seconds until there is a place, as far as is known; None when first a call must end."""
         if now < self._closed:
             return self._closed - now
-        while self._ended and self._ended[0] + self._span <= now:
-            self._ended.popleft()
-        if self._held + len(self._ended) < self._most:
+        while self._free and self._free[0] <= now:
+            del self._free[0]
+        if self._held + len(self._free) < self._most:
             return 0.0
-        return self._ended[0] + self._span - now if self._ended else None
+        return self._free[0] - now if self._free else None
 
     def take(self) -> None:
         self._held += 1
@@ -103,9 +111,10 @@ class Window:
         """A place that was taken and not used."""
         self._held -= 1
 
-    def end(self, now: float) -> None:
+    def end(self, counted: float) -> None:
+        """`counted` is the last instant at which the server can have counted the call."""
         self._held -= 1
-        self._ended.append(now)
+        insort(self._free, counted + self._span)
 
     def close(self, until: float) -> None:
         self._closed = max(self._closed, until)
@@ -177,6 +186,8 @@ class _Turn:
     route: _Route
     bucket: _Bucket
     lapses: float = 0.0
+    counted: float | None = None
+    """The last instant at which Discord can have counted the call, once it is answered."""
 
 
 class Rest:
@@ -190,7 +201,10 @@ class Rest:
         self._api_url = api_url.rstrip("/")
         self._monotonic = monotonic
         self._sleep = sleep
-        self._window = Window(GLOBAL, 1.0)
+        self._window = Window(GLOBAL, 1.0 + SPREAD)
+        self._step = Window(STEP, STEP_LASTS)
+        self._took: deque[float] = deque(maxlen=LATEST)
+        """Seconds of the latest calls."""
         self._queue = asyncio.Lock()
         self._names: dict[str, str] = {}
         """Which bucket a route belongs to, as X-RateLimit-Bucket says."""
@@ -206,7 +220,7 @@ class Rest:
 
     async def turn(self, method: str, path: str, **ids: str) -> None:
         """Returns when a call may be sent, and keeps its place for `KEPT`. May take long."""
-        turn = await self._take(_route(method, path, ids))
+        turn = await self._take(_route(method, path, ids), self._step)
         turn.lapses = self._monotonic() + KEPT
         self._kept.append(turn)
 
@@ -221,10 +235,34 @@ class Rest:
             return await self._send(turn, method, URL(self._api_url + _filled(path, ids), encoded=True), json, params)
         finally:
             turn.bucket.held -= 1
-            self._window.end(self._monotonic())
+            self._window.end(self._monotonic() if turn.counted is None else turn.counted)
             self._stir()
 
+    @asynccontextmanager
+    async def room(self, calls: int) -> AsyncIterator[None]:
+        """Of what Discord takes leaves room for so many calls that somebody else makes meanwhile with our token."""
+        taken = 0
+        try:
+            while taken < calls:
+                async with self._queue:
+                    await self._opening(self._window.pause)
+                    self._window.take()
+                    taken += 1
+            yield
+        finally:
+            for _ in range(taken):
+                self._window.end(self._monotonic())
+            self._stir()
+
+    def _counted(self, began: float, now: float) -> float:
+        """Only what a call took longer than is usual can have passed on its way there: the rest is spent on the work
+        and on the way back."""
+        usual = sorted(self._took)[int(len(self._took) * USUAL)] if len(self._took) >= LEAST else 0.0
+        self._took.append(now - began)
+        return max(began, now - usual)
+
     async def _send(self, turn: _Turn, method: str, url: URL, json: object, params: Mapping[str, str] | None) -> Any:
+        began = self._monotonic()
         try:
             # On a kept connection that the server had closed aiohttp itself sends GET and PUT again; POST never.
             async with self._session.request(
@@ -236,6 +274,7 @@ class Rest:
             # The error's own words name the address.
             raise Broken(f"no answer ({type(error).__name__})") from None
         now, answer = self._monotonic(), _read(text)
+        turn.counted = self._counted(began, now)
         bucket = self._named(turn, headers.get("X-RateLimit-Bucket"))
         if not bucket.learn(headers, now) and status != 429:
             bucket.forgo()
@@ -272,6 +311,8 @@ class Rest:
             log.warning("Discord asks to wait %.3f s (%s): %s", after, scope, route.name)
         if scope == "global":
             self._window.close(now + after)
+            # What we took for usual was not: until we know better, each call is counted when it ends.
+            self._took.clear()
         else:
             bucket.closed = max(bucket.closed, now + after)
         self.limited[scope] += 1
@@ -309,7 +350,7 @@ class Rest:
         now = self._monotonic()
         return max(self._window.closing(now), bucket.closed - now, 0.0)
 
-    async def _take(self, route: _Route) -> _Turn:
+    async def _take(self, route: _Route, step: Window | None = None) -> _Turn:
         began = self._monotonic()
         try:
             while True:
@@ -317,10 +358,15 @@ class Rest:
                 async with bucket.queue:
                     await self._opening(bucket.pause)
                     async with self._queue:
+                        if step is not None:
+                            await self._opening(step.pause)
                         await self._opening(self._window.pause)
                         # While we waited a 429 may have closed the bucket, or an answer told that it is another's.
                         if bucket is self._bucket(route) and bucket.pause(self._monotonic()) == 0:
                             self._window.take()
+                            if step is not None:
+                                step.take()
+                                step.end(self._monotonic())
                             bucket.held += 1
                             return _Turn(route, bucket)
         finally:
@@ -333,13 +379,14 @@ class Rest:
             seconds = pause(now)
             if seconds == 0:
                 return
-            if self._kept:
-                lapse = self._kept[0].lapses - now
-                seconds = lapse if seconds is None else min(seconds, lapse)
-            if seconds is None:
+            lapse = self._kept[0].lapses - now if self._kept else math.inf
+            if seconds is not None:
+                await self._sleep(max(min(seconds, lapse), _BLINK))
+                continue
+            if not self._kept:
                 await self._moved.wait()
                 continue
-            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sleep(max(seconds, _BLINK))),
+            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sleep(max(lapse, _BLINK))),
                                                 asyncio.ensure_future(self._moved.wait())]
             try:
                 done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -130,6 +130,8 @@ class Clients:
         self._renew_not_before: dict[str, datetime] = {}
         self._expired: set[str] = set()
         """Tokens that Slack takes for expired before we do."""
+        self.limited: Counter[str] = Counter()
+        """Answers that ask to wait, by method."""
 
     async def __aenter__(self) -> Self:
         # Workspaces must not get one another's cookies; and with a session of ours the SDK sets no timeout.
@@ -166,6 +168,9 @@ class Clients:
         client = await self.of(team)
         try:
             return await _answer(client, method, json=json, params=params)
+        except Limited:
+            self.limited[method] += 1
+            raise
         except Refused as refused:
             if refused.error not in DEAD:
                 raise

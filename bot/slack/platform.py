@@ -27,6 +27,10 @@ SKEW = timedelta(minutes=5)
 PATIENCE = 5.0
 """Seconds to wait where Slack asked to; for longer, whoever waits gives way to other workspaces."""
 
+AT_ONCE = 10
+"""Sends to one workspace that are worth being under way together: two seconds' worth. More would only wait here, with
+words that grow old, and in the way of other workspaces."""
+
 _BLINK = 0.001
 """The shortest sleep: a remainder of 1e-17 s would never pass."""
 _MOST = 1000
@@ -56,10 +60,11 @@ class Rate:
 
 
 # docs: apis/web-api/rate-limits. "One message per second per channel", where short bursts are allowed that we do not
-# need; and "several hundred messages per minute" for a workspace. In no minute do we send more than 260.
+# need; and "several hundred messages per minute" for a workspace, of which we take that it is 300: in no minute do we
+# send more than 296.
 CHANNEL = Rate(1.0)
 WORKSPACE: Mapping[str, Rate] = {
-    _POST: Rate(4.0, 20),
+    _POST: Rate(4.8, 8),
     _OPEN: Rate(0.75, 5),       # tier 3: 50 a minute
     _HISTORY: Rate(0.75, 5),    # tier 3; for some apps 1 a minute, of which the 429 tells
 }
@@ -95,6 +100,8 @@ class Pace:
         self._monotonic = monotonic
         self._sleep = sleep
         self._gates: dict[tuple[str, str, str], _Gate] = {}
+        self.waited = 0.0
+        """Seconds, of all callers together."""
 
     async def turn(self, workspace: str, method: str, channel: str | None = None) -> None:
         """Returns when a call may be sent. Who gives up has taken nothing. Raises Busy when Slack has asked to wait
@@ -104,9 +111,11 @@ class Pace:
             gates.insert(0, self._gate(workspace, method, channel))
         for gate in gates:
             gate.users += 1
+        began = self._monotonic()
         try:
             await self._pass(gates, gates[-1])
         finally:
+            self.waited += self._monotonic() - began
             for gate in gates:
                 gate.users -= 1
 
@@ -159,7 +168,7 @@ class SlackPlatform:
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clients = clients
         self._channels = direct
-        self._pace = Pace(monotonic, sleep)
+        self.pace = Pace(monotonic, sleep)
         self._looked: dict[tuple[str, str, DeliveryKey], tuple[str, str]] = {}
         """How far a look-back came that Slack stopped: from when on it looked, and the next page."""
         self._forgotten: set[tuple[str, str]] = set()
@@ -173,7 +182,7 @@ class SlackPlatform:
             raise Busy(AGAIN) from None
         except (Refused, Limited, NoToken) as refused:
             raise await self._why(to, refused) from None
-        await self._pace.turn(to.workspace, _POST, to.channel if isinstance(to, Room) else to.user)
+        await self.pace.turn(to.workspace, _POST, to.channel if isinstance(to, Room) else to.user)
 
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
         try:
@@ -235,7 +244,7 @@ class SlackPlatform:
             return known
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._pace.turn(to.workspace, _OPEN)
+                await self.pace.turn(to.workspace, _OPEN)
         except TimeoutError:
             raise Busy(AGAIN) from None
         channel = _text(_object((await self._call(to, _OPEN, json={"users": to.user})).get("channel")), "id")
@@ -254,7 +263,7 @@ class SlackPlatform:
 
     async def _call(self, to: Room | Account, method: str, *, json: Mapping[str, object] | None = None,
                     params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        if closing := self._pace.closing(to.workspace, method):
+        if closing := self.pace.closing(to.workspace, method):
             raise Busy(closing)
         try:
             return await self._clients.call(to.workspace, method, json=json, params=params)
@@ -267,7 +276,7 @@ class SlackPlatform:
             if refused.method in WORKSPACE:
                 log.warning("Slack asks to wait %.0f s in workspace %s: %s", refused.after.total_seconds(),
                             to.workspace, refused.method)
-                self._pace.close(to.workspace, refused.method, refused.after)
+                self.pace.close(to.workspace, refused.method, refused.after)
             return Busy(refused.after)
         if isinstance(refused, NoToken):
             return Hindered(str(refused))

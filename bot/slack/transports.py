@@ -69,6 +69,20 @@ _HEADERS = ("content-type", "x-slack-signature", _TIMESTAMP, "x-slack-retry-num"
 """What Bolt hears of a request; some others would tell it to leave handlers out."""
 
 
+class Dispatching(Protocol):
+    """Bolt's app, or `Heard`."""
+
+    @property
+    def async_dispatch(self) -> Callable[[AsyncBoltRequest], Awaitable[BoltResponse]]: ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """In place of the app, for whoever listens as well."""
+
+    async_dispatch: Callable[[AsyncBoltRequest], Awaitable[BoltResponse]]
+
+
 class Answering(Protocol):
     """The shell."""
 
@@ -110,7 +124,7 @@ def bolt(shell: Answering, signing_secret: str = "", installations: AsyncInstall
     return app
 
 
-async def answered(app: AsyncApp, request: AsyncBoltRequest) -> BoltResponse:
+async def answered(app: Dispatching, request: AsyncBoltRequest) -> BoltResponse:
     """What nobody listens to is acknowledged too: Slack could do nothing about it."""
     response = await app.async_dispatch(request)
     return BoltResponse(status=200) if response.status == 404 else response
@@ -169,7 +183,7 @@ class SocketLine:
     """Keeps a socket open, and a second one beside it while Slack changes the first. `sleep`, `between` and `monotonic`
     are for tests."""
 
-    def __init__(self, app: AsyncApp, shell: Answering, app_token: str, session: aiohttp.ClientSession,
+    def __init__(self, app: Dispatching, shell: Answering, app_token: str, session: aiohttp.ClientSession,
                  api_url: str = API, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
                  between: Callable[[float, float], float] = random.uniform,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -377,7 +391,7 @@ class HttpDoor:
     """The part of a server that Slack sends to. Any number of processes may stand behind one address: none of them
     knows anything that the others need."""
 
-    def __init__(self, app: AsyncApp, shell: Answering, flow: AsyncOAuthFlow | None = None) -> None:
+    def __init__(self, app: Dispatching, shell: Answering, flow: AsyncOAuthFlow | None = None) -> None:
         self._app = app
         self._shell = shell
         self._flow = flow

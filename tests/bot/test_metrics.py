@@ -34,7 +34,6 @@ from bot.metrics import (
     MeasuredLedger,
     MeasuredPlatform,
     Metrics,
-    Waits,
     arriving,
     backlog,
     named,
@@ -195,7 +194,7 @@ class Chat:
 async def test_deliveries_are_counted_by_what_became_of_them_and_how_late_they_were(
         ledger: StoredLedger, cohort: Cohort, clock: VirtualClock, metrics: Metrics) -> None:
     chat = Chat(clock, [Busy(timedelta(seconds=30)), ConnectionResetError()])
-    herald = Herald(ledger, {"local": chat}, clock, "me", told=metrics.told)
+    herald = Herald(ledger, {"local": chat}, clock, told=metrics.told)
     welcome = datetime(2027, 1, 2, 8, tzinfo=UTC)
     for after in (0, 30, 60):       # asked to wait; cut off; sent
         clock.reach(welcome + timedelta(seconds=after))
@@ -218,17 +217,16 @@ async def test_deliveries_are_counted_by_what_became_of_them_and_how_late_they_w
 
 async def test_what_another_process_took_over_is_not_counted(ledger: StoredLedger, cohort: Cohort,
                                                              clock: VirtualClock, metrics: Metrics) -> None:
-    """Its lease ran out, and the other one finished it."""
+    """It was silent for too long in the middle of a send, and the other one finished it."""
     class Slow(Chat):
         async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
             self.clock.reach(self.clock.now() + timedelta(hours=1))
-            (lease,) = await ledger.transact(lambda tx: tx.claim(
-                ROOM_LANE, self.clock.now(), self.clock.now() + timedelta(hours=1), "another", 1))
-            await ledger.transact(lambda tx: tx.finish(lease, State.SENT, None, ""))
+            (claim,) = await ledger.transact(lambda tx: tx.claim(ROOM_LANE, self.clock.now(), 1))
+            await ledger.transact(lambda tx: tx.finish(claim, State.SENT, None, ""))
             return await super().post(to, message, key)
 
     clock.reach(datetime(2027, 1, 2, 8, tzinfo=UTC))
-    await Herald(ledger, {"local": Slow(clock)}, clock, "me", told=metrics.told).tick(clock.now())
+    await Herald(ledger, {"local": Slow(clock)}, clock, told=metrics.told).tick(clock.now())
     assert not [name for name in told(metrics) if name[0] == "ninety_deliveries_total"]
 
 
@@ -253,10 +251,11 @@ def test_the_backlog_is_what_the_database_holds_now(database: Database, ledger: 
     assert [counted[name, "room", "local"] for name in (
         "ninety_deliveries_owed", "ninety_deliveries_overdue", "ninety_delivery_overdue_seconds")] == [
             len(posts), 2, (at - min(due)).total_seconds()]
-    leases = ledger.transact_here(lambda tx: tx.claim(ROOM_LANE, at, at + timedelta(minutes=1), "me", 9))
-    ledger.transact_here(lambda tx: tx.finish(leases[0], State.SENT, None, ""))
+    claims = ledger.transact_here(lambda tx: tx.claim(ROOM_LANE, at, 9))
+    ledger.transact_here(lambda tx: tx.finish(claims[0], State.SENT, None, ""))
+    waits = (at - claims[1].delivery.due).total_seconds()
     assert database.run_here(lambda connection: backlog(connection, [ROOM_LANE], at)) == [
-        Backlog(ROOM_LANE, len(posts) - 1, 0, 0.0)]
+        Backlog(ROOM_LANE, len(posts) - 1, 1, waits)], "what is being sent has not come out yet"
 
 
 def test_a_long_backlog_is_counted_only_so_far(database: Database, cohort: Cohort,
@@ -295,31 +294,11 @@ async def test_how_a_call_of_a_platform_ended_is_counted_and_comes_through(
         ("post", "ok", "slack"): 1, ("find", "ok", "slack"): 1}
 
 
-async def test_waits_for_a_limit_are_added_up_also_those_that_were_cut_short(
-        metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("bot.metrics.perf_counter", lambda: clock[0])
-
-    async def sleep(seconds: float) -> None:
-        clock[0] += min(seconds, 5)
-        if seconds > 5:
-            raise TimeoutError
-
-    async def call(team: str) -> str:
-        if team == "limited":
-            raise Busy(timedelta(seconds=1))
-        return team
-
-    waits = Waits(sleep)
-    await waits.sleep(1.5)
-    with pytest.raises(TimeoutError):
-        await waits.sleep(60)
-    counting = waits.counting(call, Busy)
-    assert await counting("ours") == "ours"
-    with pytest.raises(Busy):
-        await counting("limited")
-    metrics.limits("slack", lambda: waits.waited, lambda: {"method": waits.limited})
+def test_what_was_waited_for_a_limit_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    waited = [0.0]
+    metrics.limits("slack", lambda: waited[0], lambda: {"method": 1})
     metrics.limits("discord", lambda: 2.25, lambda: {"user": 3, "global": 1})
+    waited[0] = 6.5
     assert {name: value for name, value in told(metrics).items() if "limit" in name[0]} == {
         ("ninety_rate_limit_wait_seconds_total", "slack"): 6.5,
         ("ninety_rate_limit_wait_seconds_total", "discord"): 2.25,

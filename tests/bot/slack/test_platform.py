@@ -18,15 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.oauth.installation_store import Installation
 
+from bot.cohort.journal import Joined
+from bot.cohort.scoring import Record
 from bot.direct import DirectChannels
-from bot.herald import Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
-from bot.ledger import Account, CohortId, Lane, Receipt, Room, State, Transaction, Unsaved
+from bot.herald import AtOnce, Busy, Gone, Herald, Hindered, Rejected, Unreachable, nudge, posts
+from bot.ledger import Account, CohortId, Lane, Receipt, RequestId, Room, State, Transaction, Unsaved
 from bot.messages import Button, DeliveryKey, Message, markdown
 from bot.slack import platform as module
 from bot.slack import render
 from bot.slack.clients import AGAIN, Broken, Clients
 from bot.slack.installations import Installations, cipher
-from bot.slack.platform import CHANNEL, PATIENCE, WORKSPACE, Pace, SlackPlatform
+from bot.slack.platform import AT_ONCE, CHANNEL, PATIENCE, WORKSPACE, Pace, SlackPlatform
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from scheduler.clock import VirtualClock
@@ -562,7 +564,8 @@ async def test_nine_hundred_reminders_at_once_are_within_what_the_emulator_takes
     passed = await drive([(1000.0, "T1", one) for one in people * 3], time, Pace(time.monotonic, time.sleep))
     for at, team, channel in passed:
         limits.admit("chat.postMessage", team, at, POSTS_A_MINUTE, channel)
-    assert len(passed) == 900 and passed[-1][0] - 1000 == pytest.approx(880 / 4, abs=0.01)
+    assert 900 / (passed[-1][0] - 1000) >= 0.95 * POSTS_A_MINUTE / 60
+    assert len(passed) == 900 and passed[-1][0] - 1000 == pytest.approx((900 - 8) / 4.8, abs=0.01)
 
 
 async def drive(arrivals: list[tuple[float, str, str]], time: Timeline, pace: Pace) -> list[tuple[float, str, str]]:
@@ -626,7 +629,7 @@ async def test_who_comes_first_passes_first() -> None:
     time = Timeline()
     passed = await drive([(1000.0, "T1", f"C{number}") for number in range(60)], time, Pace(time.monotonic, time.sleep))
     assert [channel for *_, channel in passed] == [f"C{number}" for number in range(60)]
-    assert passed[-1][0] - 1000 == pytest.approx((60 - WORKSPACE["chat.postMessage"].burst) / 4, abs=0.01)
+    assert passed[-1][0] - 1000 == pytest.approx((60 - WORKSPACE["chat.postMessage"].burst) / 4.8, abs=0.01)
 
 
 async def test_who_gives_up_has_taken_nothing() -> None:
@@ -641,7 +644,7 @@ async def test_who_gives_up_has_taken_nothing() -> None:
     await time.pass_by(0.5)
     assert waiting[9].done() and not waiting[9].cancelled()
     whole = pace._gate("T1", "chat.postMessage")
-    assert (whole.users, whole.full) == (0, 1000.0 + 1 + 1 / 4)
+    assert (whole.users, whole.full) == (0, 1000.0 + 1 + 1 / 4.8)
 
 
 async def test_who_waits_when_the_429_comes_gives_way_at_once() -> None:
@@ -709,3 +712,55 @@ async def test_a_welcome_that_was_cut_off_is_in_the_room_once(ledger: StoredLedg
         (posted,) = here.slack.history("T1", "C1")
         assert (found.state, found.reason) == (State.SENT, "found in the room after a send that was cut off")
         assert found.receipt is not None and found.receipt.message == posted.ts
+
+
+# --- many workspaces --------------------------------------------------------------------------------------------------
+
+
+async def test_the_backlog_of_one_workspace_holds_no_other_back(ledger: StoredLedger, database: Database) -> None:
+    """Three hundred wait in the first, which takes five a second; the second's twelve are due after them."""
+    sent: list[str] = []
+    crowd: Counter[str] = Counter()
+    go = asyncio.Event()
+
+    class Slow:
+        async def ready(self, to: Room | Account) -> None:
+            crowd[to.workspace] += 1
+            assert crowd[to.workspace] <= AT_ONCE
+            if to.workspace == "T1":
+                await go.wait()
+
+        async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
+            crowd[to.workspace] -= 1
+            sent.append(to.workspace)
+            if sent.count("T2") == 12:
+                go.set()
+            return Receipt("1", "#", MONDAY)
+
+        async def find(self, to: Room | Account, key: DeliveryKey, since: datetime) -> Receipt | None:
+            raise AssertionError
+
+        async def award(self, to: Account, room: Room, role: str) -> None:
+            raise AssertionError
+
+    def owed(tx: Transaction) -> datetime:
+        due = OPENED
+        for team, members in (("T1", 300), ("T2", 12)):
+            cohort = tx.open_cohort(team, START, "Europe/Berlin", edition(), Room("slack", team, "C1"), None, "salt",
+                                    OPENED)
+            for number in range(members):
+                member = tx.add_member(cohort.id, Account("slack", team, f"U{number}"), f"M {number}", f"A {number}",
+                                       True, "Europe/Berlin", True)
+                tx.append(member, Joined(OPENED, "Europe/Berlin", cohort.edition.plan.steps[0].id), RequestId("joined"))
+                one = nudge(cohort, member, Record(cohort.course, tx.journal(member.id), OPENED),
+                            cohort.edition.plan.steps[0])
+                tx.owe([one])
+                due = max(due, one.due)
+        return due
+
+    clock = VirtualClock(await ledger.transact(owed))
+    herald = Herald(ledger, {"slack": Slow()}, clock, at_once={"slack": AtOnce(20 * AT_ONCE, AT_ONCE)})
+    async with asyncio.timeout(30):
+        await herald.drain(Lane("slack", True), clock.now())
+    assert Counter(sent) == {"T1": 300, "T2": 12}
+    assert sent[:12] == ["T2"] * 12
