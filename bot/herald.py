@@ -37,6 +37,7 @@ from bot.ledger import (
     State,
     Superseded,
     Transaction,
+    Unsaved,
 )
 from bot.messages import (
     Board,
@@ -81,6 +82,8 @@ CLAIMED = 10
 RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after the first, second, … failed attempt; the last goes on until the delivery is too late."""
 
+DATABASE_AGAIN = timedelta(seconds=5)
+"""After a database that took nothing."""
 HINDERED = timedelta(minutes=10)
 """Before it is tried again whether somebody has cured what hindered a send."""
 
@@ -440,6 +443,12 @@ class Herald:
     async def drain(self, lane: Lane, now: datetime) -> datetime | None:
         """Sends all that is due in the lane, and returns when something is due in it next; None where another process
         sends."""
+        try:
+            return await self._drain(lane, now)
+        except Unsaved:
+            return self._later(now) + DATABASE_AGAIN
+
+    async def _drain(self, lane: Lane, now: datetime) -> datetime | None:
         right = self._rights.get(lane.platform, _ALONE)
         if not right.lasts():
             return None

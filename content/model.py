@@ -690,6 +690,8 @@ class Words(Model):
     """On the button that opens a refused form again, with what was typed."""
     typed: Label
     """Above what was typed, where a form closes when it is sent."""
+    waiting: Line
+    """When the answer takes longer than the two or three seconds that a chat allows; the answer comes after it."""
 
 
 class JoinForm(Model):

@@ -208,9 +208,12 @@ class Shell:
                 await asyncio.wait({task})
 
     async def _defer(self, interaction: discord.Interaction[Any]) -> None:
-        in_place = _for_one(interaction)
         try:
-            await _delivered(lambda: interaction.response.defer(ephemeral=not in_place, thinking=not in_place))
+            if _for_one(interaction):
+                # A deferred update shows nothing. And a button that is gone is not pressed again.
+                await self._show(interaction, Message(body=(markdown(self._desk.voice.words.waiting),)))
+            else:
+                await _delivered(lambda: interaction.response.defer(ephemeral=True, thinking=True))
         except discord.HTTPException as error:
             # Discord took it before the line broke. discord.py does not know, so we note it.
             if error.code != _ANSWERED:

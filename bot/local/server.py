@@ -171,6 +171,7 @@ class _Chat:
             "shortcuts": [{"label": label, "command": command} for label, command in (
                 (words.check_in, "checkin"), (words.this_week, "week"), (words.my_progress, "progress"),
                 (words.board, "leaderboard"))],
+            "waiting": words.waiting,
             "posts": {place: [self._shown(post) for post in some] for place, some in posts.items()},
             "last": max((post.id for some in posts.values() for post in some), default=0),
             "now": _instant(self._clock.now()),
@@ -284,8 +285,12 @@ class _Chat:
         return web.json_response({"now": _instant(self._clock.now()), "time": self._outlook()})
 
     async def _answered(self, person: Person, where: str, answer: str, key: str) -> web.Response:
-        post = await self._history.add(where, answer, author=NINETY, at=self._clock.now(), only_for=person.user,
-                                       key=key)
+        try:
+            post = await self._history.add(where, answer, author=NINETY, at=self._clock.now(), only_for=person.user,
+                                           key=key)
+        except Unsaved:
+            raise web.HTTPServiceUnavailable(text="It is done. Only my answer could not be kept, and so not be shown: "
+                                                  "send it again to read it. It counts once.") from None
         return web.json_response({"post": self._shown(post)})
 
     # --- who and where

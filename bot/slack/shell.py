@@ -1,8 +1,8 @@
 """Slack's commands, clicks, submissions and events as calls at the desk, and the desk's answers as what Slack shows.
 
-Each of them is answered within the acknowledgement where the desk is quick; else Slack gets a sign in time, and the
-person the outcome later. Bolt runs the handlers before it responds (`process_before_response`), since its other way
-looks for an acknowledgement only every 10 ms, and loses one that an exception follows at once.
+Each of them is answered within the acknowledgement where the desk is quick; else the person is told in time to wait,
+and the outcome later. Bolt runs the handlers before it responds (`process_before_response`), since its other way looks
+for an acknowledgement only every 10 ms, and loses one that an exception follows at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import logging
 import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -43,7 +44,7 @@ T = TypeVar("T")
 Body: TypeAlias = dict[str, Any]
 """JSON as Slack sends it."""
 
-PATIENCE = 2.2
+PATIENCE = 2.0
 """Seconds until Slack gets a sign; it waits 3, and the way there and back is part of them."""
 ANSWER = 10.0
 """Seconds that one attempt to hand something to Slack may take."""
@@ -52,7 +53,7 @@ AGAIN = (0.5, 1.5)
 ACKNOWLEDGED = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 """Seconds between looks for a modal that Slack has not drawn yet: ours may overtake our acknowledgement."""
 ASK = 1.0
-"""Seconds that Slack has to say who somebody is."""
+"""Seconds that Slack has to say who somebody is, or to tell them to wait."""
 KNOWN, FRESH = timedelta(days=1), timedelta(minutes=1)
 """How long we believe what Slack said of somebody, and that they run the workspace or not, where it counts."""
 PEOPLE = 10_000
@@ -162,7 +163,7 @@ class Shell:
         answer = self._begin(self._said(place, self._command(place, line)))
         if not await self._in_time(answer):
             self._begin(self._told(place, self._told_later(answer, str(body["response_url"]))))
-            return _acknowledgement()
+            return _acknowledgement(_ephemeral(self._waiting()))
         return _acknowledgement(_ephemeral(said) if (said := answer.result()) is not None else None)
 
     async def _pressed(self, body: Body, context: AsyncBoltContext) -> BoltResponse:
@@ -187,7 +188,7 @@ class Shell:
             if said.refused:
                 return _acknowledgement({"response_action": "errors", "errors": _errors(said, view)})
             return _acknowledgement({"response_action": "update", "view": _outcome(said, view)})
-        saving = _saving(view, place.trigger)
+        saving = self._saving(place, _title(view))
         self._begin(self._told(place, self._shown_later(place, answer, view, saving["external_id"])))
         return _acknowledgement({"response_action": "update", "view": saving})
 
@@ -233,9 +234,14 @@ class Shell:
 
     async def _said(self, place: _Place, asked: Awaitable[Message | Form]) -> Message | None:
         """What the desk says; None when a form was opened."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
         answer = await self._decided(place, asked)
         if isinstance(answer, Message):
             return answer
+        if loop.time() >= until:
+            # The trigger may live for a moment yet, but nobody expects a form any more.
+            return self._sorry(self._desk.voice.refusals.too_slow)
         return await self._decided(place, self._open(place, self._form(place, answer)))
 
     def _form(self, place: _Place, form: Form) -> Payload:
@@ -250,6 +256,13 @@ class Shell:
 
     def _not_saved(self) -> Message:
         return self._sorry(self._desk.voice.refusals.not_saved)
+
+    def _waiting(self) -> Message:
+        return Message(body=(markdown(self._desk.voice.words.waiting),))
+
+    def _saving(self, place: _Place, title: str) -> Payload:
+        """A modal, while the desk is slow. Its name is how it is found again, of whose id nobody has told us yet."""
+        return render.result(self._waiting(), title) | {"external_id": f"saving:{place.trigger}"}
 
     @staticmethod
     def _sorry(sentence: str) -> Message:
@@ -275,23 +288,41 @@ class Shell:
         view, container, action = body.get("view"), body.get("container") or {}, body["actions"][0]
         asked = self._command(place, pressed.line, pressed.cohort)
         if view is not None and view["type"] == "modal":
-            answer = await self._decided(place, asked)
+            deciding = self._begin(self._decided(place, asked))
+            await self._in_time(deciding, lambda: self._hint(
+                place, "views.update", view_id=view["id"], view=_outcome(self._waiting(), view)))
+            answer = await deciding
             drawn = self._form(place, answer) if isinstance(answer, Form) else \
                 _outcome(answer, view)
             if not await self._replaced(place, drawn, view_id=view["id"]) and isinstance(answer, Message):
                 await self._whispered(place, answer)
             return
-        said = await self._said(place, asked)
-        if said is None:
-            return
         if view is not None:
-            drawn = render.result(said, str((action.get("text") or {}).get("text") or "…"))
-            if await self._decided(place, self._open(place, drawn)) is not None:
-                await self._whispered(place, said)
+            await self._press_at_home(place, asked, str((action.get("text") or {}).get("text") or "…"))
             return
-        alone = bool(container.get("is_ephemeral"))
+        url, alone = str(body["response_url"]), bool(container.get("is_ephemeral"))
         thread = {"thread_ts": container["thread_ts"]} if container.get("thread_ts") and not alone else {}
-        await self._respond(str(body["response_url"]), _ephemeral(said) | thread | {"replace_original": alone})
+        saying = self._begin(self._said(place, asked))
+        await self._in_time(saying, lambda: self._respond(
+            url, _ephemeral(self._waiting()) | thread | {"replace_original": False}))
+        if (said := await saying) is not None:
+            await self._respond(url, _ephemeral(said) | thread | {"replace_original": alone})
+
+    async def _press_at_home(self, place: _Place, asked: Awaitable[Message | Form], title: str) -> None:
+        """Answered in a modal. One that says to wait takes the trigger, which will not live until the answer, and then
+        the answer."""
+        deciding, waiting = self._begin(self._decided(place, asked)), self._saving(place, title)
+        in_time = await self._in_time(deciding, lambda: self._hint(
+            place, "views.open", trigger_id=place.trigger, view=waiting))
+        answer = await deciding
+        drawn = self._form(place, answer) if isinstance(answer, Form) else render.result(answer, title)
+        if in_time:
+            told = await self._decided(place, self._open(place, drawn)) is None
+        else:
+            told = await self._replaced(place, drawn, external_id=waiting["external_id"])
+        if not told:
+            await self._whispered(place, answer if isinstance(answer, Message) else
+                                  self._sorry(self._desk.voice.refusals.too_slow))
 
     async def _shown_later(self, place: _Place, answer: asyncio.Task[Message], view: Body, external_id: str) -> None:
         said = await answer
@@ -369,6 +400,13 @@ class Shell:
             await asyncio.sleep(wait)
         return False
 
+    async def _hint(self, place: _Place, method: str, **arguments: object) -> None:
+        """Once: that somebody must wait is true for a moment only."""
+        try:
+            await self._call(place, method, **arguments)
+        except _NO as error:
+            log.info("In workspace %s nobody could be told to wait (%s)", place.team, _kind(error))
+
     async def _whispered(self, place: _Place, said: Message) -> None:
         """By direct message, where nothing is left that an answer could appear in."""
         try:
@@ -402,9 +440,15 @@ class Shell:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _in_time(self, task: asyncio.Task[Any]) -> bool:
+    async def _in_time(self, task: asyncio.Task[Any], wait: Callable[[], Awaitable[None]] | None = None) -> bool:
+        """When it is not, `wait` tells the person so, and is over before what they wait for can be told."""
         await asyncio.wait({task}, timeout=self._patience)
-        return task.done()
+        in_time = task.done()
+        if not in_time and wait is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK):
+                    await wait()
+        return in_time
 
 
 # --- who somebody is --------------------------------------------------------------------------------------------------
@@ -537,12 +581,6 @@ def _errors(refusal: Message, view: Mapping[str, Any]) -> dict[str, str]:
     fields = (str(block["block_id"]).partition(":")[2] for block in view["blocks"] if block["type"] == "input")
     tried = (render.errors(said, view) for said in (refusal, *(replace(refusal, field=field) for field in fields)))
     return next(errors for errors in tried if errors is not None)
-
-
-def _saving(view: Mapping[str, Any], trigger: str) -> Payload:
-    """While the desk is slow. Its name is how it is found again: Slack draws it when it has our acknowledgement."""
-    wait = Message(body=((Markdown("⏳ "), Plain(f"{view['submit']['text']} …")),))
-    return render.result(wait, _title(view)) | {"external_id": f"saving:{trigger}"}
 
 
 def _asked_again(refusal: Message, view: Mapping[str, Any]) -> Payload:

@@ -7,19 +7,26 @@ export class Problem extends Error {
   }
 }
 
-const LONGEST = 30_000;  // milliseconds
+const LONGEST = 60_000;  // milliseconds; a database that stalls is waited for up to three times 15 s
+const PATIENCE = 2_000;  // until somebody is told that they must wait
 
 export async function look(path) {
   return answer(fetch(`/chat/api/${path}`, { signal: AbortSignal.timeout(LONGEST) }));
 }
 
-export async function send(path, body, patience = LONGEST) {
-  return answer(fetch(`/chat/api/${path}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-    signal: patience ? AbortSignal.timeout(patience) : undefined,
-  }));
+// `waits` is called when the answer takes long.
+export async function send(path, body, waits = () => {}, longest = LONGEST) {
+  const impatience = setTimeout(waits, PATIENCE);
+  try {
+    return await answer(fetch(`/chat/api/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal: longest ? AbortSignal.timeout(longest) : undefined,
+    }));
+  } finally {
+    clearTimeout(impatience);
+  }
 }
 
 async function answer(coming) {

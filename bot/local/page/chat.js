@@ -274,6 +274,10 @@ function problem(words) {
 
 line.addEventListener("input", () => problem(""));
 
+function waits(words) {
+  at("connection").textContent = words;
+}
+
 let sending = false;
 let retry = null;  // { what, request }: the same text sent again after a failure is the same message
 
@@ -285,7 +289,7 @@ async function perform(what, ask) {
   const request = retry?.what === what ? retry.request : requestId();
   retry = { what, request };
   try {
-    await ask(request);
+    await ask(request, () => waits(room.waiting));
     retry = null;
     return true;
   } catch (wrong) {
@@ -294,15 +298,16 @@ async function perform(what, ask) {
     return false;
   } finally {
     sending = false;
+    if (at("connection").textContent === room.waiting) waits("");
     document.body.classList.remove("sending");
   }
 }
 
 function command(typed, from) {
   const [person, where] = [room.you, place];
-  return perform(`${person} ${where} ${typed}`, async (request) => {
-    const answer = await send("command", { as: person, place: where, request, line: typed });
-    if (answer.form) await form.show(person, where, answer.form, (post) => answered(person, post));
+  return perform(`${person} ${where} ${typed}`, async (request, wait) => {
+    const answer = await send("command", { as: person, place: where, request, line: typed }, wait);
+    if (answer.form) await form.show(person, where, answer.form, room.waiting, (post) => answered(person, post));
     else answered(person, answer.post, from);
   });
 }
@@ -325,8 +330,8 @@ at("composer").addEventListener("submit", async (event) => {
   if (!text.trim() || !room) return;
   const [person, where] = [room.you, place];
   const isCommand = text.trimStart().startsWith("/") || where === "direct";
-  const done = isCommand ? await command(text, line) : await perform(`${person} say ${text}`, async (request) => {
-    const { post } = await send("say", { as: person, request, text });
+  const done = isCommand ? await command(text, line) : await perform(`${person} say ${text}`, async (request, wait) => {
+    const { post } = await send("say", { as: person, request, text }, wait);
     talks.room.add(post);
     talks.room.toEnd();
     read();

@@ -6,7 +6,7 @@ import * as times from "./times.js";
 
 const dialog = document.getElementById("form");
 let left = Promise.resolve();
-let open = null;  // { person, place, form, request, draft, done, sending }
+let open = null;  // { person, place, form, waiting, key, request, done, sending }
 
 history.scrollRestoration = "manual";
 
@@ -14,12 +14,12 @@ export function isOpen() {
   return dialog.open;
 }
 
-// `form` as the server gave it; `done(post)` is called when it was taken.
-export async function show(person, place, form, done) {
+// `form` as the server gave it; `waiting` is said when it takes long to save, `done(post)` called when it was taken.
+export async function show(person, place, form, waiting, done) {
   await left;
   const key = `ninety:draft:${person}:${form.kind}:${form.about}`;
   const draft = JSON.parse(sessionStorage.getItem(key) ?? "null");
-  open = { person, place, form, key, done, request: draft?.request ?? requestId(), sending: false };
+  open = { person, place, form, waiting, key, done, request: draft?.request ?? requestId(), sending: false };
   draw(form);
   const fields = dialog.querySelector("form");
   if (draft) {
@@ -39,7 +39,7 @@ export async function show(person, place, form, done) {
 }
 
 function draw(form) {
-  dialog.innerHTML = '<header><h2 id="form-title" tabindex="-1"></h2><button type="button" class="quiet close" aria-label="Close; your draft is kept">Close</button></header><div class="body"><p class="note" hidden></p><div class="problem" role="alert"></div></div>';
+  dialog.innerHTML = '<header><h2 id="form-title" tabindex="-1"></h2><button type="button" class="quiet close" aria-label="Close; your draft is kept">Close</button></header><div class="body"><p class="note" role="status" hidden></p><div class="problem" role="alert"></div></div>';
   dialog.querySelector("h2").textContent = form.title;
   dialog.querySelector(".body").insertAdjacentHTML("beforeend", form.html);
   times.dress(dialog);
@@ -74,6 +74,7 @@ async function submit(fields) {
   const sent = open;
   const button = fields.querySelector("button[type=submit]");
   const label = button.textContent;
+  let waiting = false;
   sent.sending = true;
   button.setAttribute("aria-disabled", "true");
   button.textContent = "Sending …";
@@ -84,6 +85,11 @@ async function submit(fields) {
     const answer = await send("submit", {
       as: sent.person, place: sent.place, request: sent.request, kind: sent.form.kind, about: sent.form.about,
       answers: answers(fields),
+    }, () => {
+      if (open !== sent || !dialog.open) return;
+      note(sent.waiting);
+      waiting = true;
+      dialog.querySelector(".body").scrollTop = 0;
     });
     if (answer.refused) refused(fields, answer.refused);
     else {
@@ -97,6 +103,7 @@ async function submit(fields) {
     dialog.querySelector(".body").scrollTop = 0;
   } finally {
     sent.sending = false;
+    if (waiting && open === sent) dialog.querySelector(".note").hidden = true;
     button.removeAttribute("aria-disabled");
     button.textContent = label;
   }
@@ -136,13 +143,15 @@ function told(words) {
 
 function note(words, action, act) {
   const place = dialog.querySelector(".note");
+  place.replaceChildren(`${words} `);
+  place.hidden = false;
+  if (!action) return;
   const button = document.createElement("button");
   button.type = "button";
   button.className = "quiet";
   button.textContent = action;
   button.addEventListener("click", act);
-  place.replaceChildren(`${words} `, button);
-  place.hidden = false;
+  place.append(button);
 }
 
 function answers(fields) {

@@ -49,7 +49,7 @@ async function move(go) {
   problem = "";
   draw();
   try {
-    outlook = (await send("time", { go }, 0)).time;
+    outlook = (await send("time", { go }, undefined, 0)).time;
     return true;
   } catch (wrong) {
     if (!(wrong instanceof Problem)) throw wrong;

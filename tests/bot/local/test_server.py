@@ -19,7 +19,7 @@ from bot.ledger import RequestId
 from bot.local import site
 from bot.messages import Answers, DeliveryKey, Form, Message, markdown
 from bot.store import tables
-from tests.bot.local.build import ADA, MEI, OLU, ROOM, SAM, House, house
+from tests.bot.local.build import ADA, GUIDE, MEI, OLU, ROOM, SAM, House, house
 
 
 @pytest.fixture
@@ -273,6 +273,24 @@ async def test_a_store_that_is_down_is_told_and_the_same_request_goes_through_la
     room.database.run_here(lambda connection: tables.local_post.create(connection))
     assert "post" in await room.submit(MEI, "check-in", {"notes": ["One"]}, "week-1", request="store-down")
     assert room.events() == events + 1
+
+
+async def test_an_answer_that_could_not_be_kept_is_not_told_as_nothing_saved(room: House) -> None:
+    """The check-in is in the journal by then; whoever sends it again reads the answer, and has one check-in."""
+    await room.join(MEI)
+    events = room.events()
+    broken = "CREATE TRIGGER broken BEFORE INSERT ON local_post BEGIN INSERT INTO nowhere VALUES (1); END"
+    room.database.run_here(lambda connection: connection.exec_driver_sql(broken))
+    answer = await room.submit(MEI, "check-in", {"notes": ["One"]}, "week-1", request="not-kept-1")
+    assert answer["problem"].startswith("It is done.") and room.events() == events + 1
+    room.database.run_here(lambda connection: connection.exec_driver_sql("DROP TRIGGER broken"))
+    assert "post" in await room.submit(MEI, "check-in", {"notes": ["One"]}, "week-1", request="not-kept-1")
+    assert room.events() == events + 1
+
+
+async def test_the_page_knows_what_to_say_while_somebody_waits(room: House) -> None:
+    told = await (await room.client.get("/chat/api/room?as=mei")).json()
+    assert told["waiting"] == GUIDE.voice.words.waiting
 
 
 # --- live -------------------------------------------------------------------------------------------------------------

@@ -446,9 +446,10 @@ async def test_who_waited_too_long_for_a_form_is_told_to_try_again(tmp_path: Pat
     async with cohort_of(tmp_path, kind, "ada", now=WEEK_1) as (town, cohort, (ada,)):
         await town.start()
         town.slack.fault("views.open", Slow(3.1))
-        shown = await town.type(ada, "/checkin 1", within=6)
+        shown = await town.type(ada, "/checkin 1")
+        assert (shown.kind, shown.words[0]) == ("ephemeral", "⏳")
+        await town.slack.until(lambda: is_refused(town.slack.screen(TEAM, ada)[-1]))
 
-        assert (shown.kind, shown.words.startswith(REFUSED)) == ("ephemeral", True)
         assert [call.error for call in town.slack.calls if call.method == "views.open"] == ["expired_trigger_id"]
         assert not is_refused(await town.check_in(ada))
         assert len(town.checked_in(cohort, ada)) == 1
@@ -474,7 +475,7 @@ async def test_a_handler_that_fails_after_the_acknowledgement_still_answers(
                 other.execute("ROLLBACK")
             assert waiting.view is not None
             view = waiting.view
-            await town.slack.until(lambda: not view.words.startswith("⏳"), 8)
+            await town.slack.until(lambda: not view.words.startswith("⏳"), 25)
         assert (await asking).kind == "ephemeral"
 
         if for_good:

@@ -317,6 +317,7 @@ async def a_run_on_discord(town: discord_stage.Stage, hidden: Hidden) -> None:
     form = await wire.type(chi, channel, "checkin", {"week": "1"})
     async with busy(town.folder):
         await wire.submit(chi, form, {"hours": "6", "notes": word("unsaved")})
+        await discord_stage.until(lambda: BUSY in (town.folder / "bot.log").read_text(), 30)
     await wire.cut_gateway(4000)
     await wire.gateway.reconnect()
     await wire.gateway.until(lambda: wire.gateway.ready)

@@ -15,7 +15,20 @@ from bot.messages import Button, DeliveryKey, Link, Message, markdown
 from bot.slack import render, shell
 from bot.store.database import Database
 from tests.bot.build import OPENED, WEEK_1
-from tests.bot.slack.stage import KINDS, NOT_SAVED, TOO_SLOW, TYPED, VOICE, Admin, Broken, Kind, Stage, staged, titles
+from tests.bot.slack.stage import (
+    KINDS,
+    NOT_SAVED,
+    TOO_SLOW,
+    TYPED,
+    VOICE,
+    Admin,
+    Broken,
+    Kind,
+    Stage,
+    staged,
+    titles,
+    until,
+)
 from tests.emulators.slack import Drop, Fail
 from tests.emulators.slack_world import Posted, Shown
 
@@ -133,20 +146,31 @@ async def test_a_slow_answer_comes_later_to_that_person_alone(stage: Stage) -> N
     typing = asyncio.create_task(stage.type("/week", within=5))
     await stage.desk.waiting.wait()
     await stage.acknowledged("/week")
-    stage.desk.opened.set()
     shown = await typing
+    assert (shown.kind, shown.words) == ("ephemeral", WORDS.waiting)
+    stage.desk.opened.set()
+    await stage.settle()
+    shown = stage.slack.screen("T1", "UADA")[-1]
     assert shown.kind == "ephemeral" and "Find things" in shown.words and stage.said("response_url") == 1
 
 
 async def test_who_waited_too_long_for_a_form_is_told_to_try_again(stage: Stage) -> None:
     """Slack forgets a trigger after three seconds."""
     await _late(stage)
-    typing = asyncio.create_task(stage.type("/cohort join", within=5))
-    await stage.desk.waiting.wait()
+    assert (await stage.type("/cohort join")).words == WORDS.waiting
     stage.ticks.at += 4
     stage.desk.opened.set()
-    shown = await typing
-    assert shown.kind == "ephemeral" and TOO_SLOW in shown.words
+    await stage.settle()
+    assert [shown.kind for shown in stage.slack.screen("T1", "UADA")] == ["ephemeral", "ephemeral"]
+    assert TOO_SLOW in stage.slack.screen("T1", "UADA")[-1].words
+
+
+async def test_a_form_that_could_open_just_in_time_does_not_surprise_who_was_told_to_wait(stage: Stage) -> None:
+    await _late(stage)
+    await stage.type("/cohort join")
+    stage.desk.opened.set()
+    await stage.settle()
+    assert stage.said("views.open") == 0 and TOO_SLOW in stage.slack.screen("T1", "UADA")[-1].words
 
 
 async def test_an_answer_is_handed_to_slack_again_when_it_did_not_take_it(
@@ -154,10 +178,10 @@ async def test_an_answer_is_handed_to_slack_again_when_it_did_not_take_it(
     monkeypatch.setattr(shell, "AGAIN", (0.01, 0.01))
     await _late(stage)
     stage.slack.fault("response_url", Fail(503), Drop(accepted=False))
-    typing = asyncio.create_task(stage.type("/week", within=5))
-    await stage.desk.waiting.wait()
+    await stage.type("/week")
     stage.desk.opened.set()
-    assert "Find things" in (await typing).words
+    await stage.settle()
+    assert "Find things" in stage.slack.screen("T1", "UADA")[-1].words
 
 
 async def _submitted_late(stage: Stage, **values: object) -> Shown:
@@ -173,7 +197,7 @@ async def _submitted_late(stage: Stage, **values: object) -> Shown:
 
 async def test_a_slow_submission_is_seen_to_be_saved_and_then_saved(stage: Stage) -> None:
     saving = await _submitted_late(stage)
-    assert titles(saving.view) == (VOICE.join_form.title, []) and VOICE.join_form.submit in saving.words
+    assert titles(saving.view) == (VOICE.join_form.title, []) and saving.words == WORDS.waiting
     stage.desk.opened.set()
     await stage.settle()
     assert saving.view is not None and "Ada" in saving.view.words and stage.journal() == ["Joined"]
@@ -211,7 +235,7 @@ async def test_a_result_that_overtakes_the_acknowledgement_finds_the_modal_all_t
     form = await stage.type("/cohort join")
     assert form.view is not None
     view, place = form.view.payload(), shell._Place("T1", "UADA", "C1", "12.34")
-    saving = shell._saving(view, place.trigger)
+    saving = stage.shell._saving(place, shell._title(view))
 
     async def decided() -> render.Payload:
         return render.result(Message(body=(markdown("done"),)), "Title")
@@ -332,6 +356,30 @@ async def test_a_button_below_an_answer_puts_the_next_answer_in_its_place(stage:
     assert second.message is first.message and second.message is not None and len(second.message.edits) == 1
 
 
+async def test_who_presses_while_the_desk_is_slow_is_told_to_wait_and_then_answered(stage: Stage) -> None:
+    await stage.join()
+    first = await stage.type("/progress")
+    await _late(stage)
+    waiting = await stage.press(first, WORDS.board)
+    assert waiting.words == WORDS.waiting and waiting.message is not first.message and first.message is not None
+    stage.desk.opened.set()
+    await stage.settle()
+    assert WORDS.waiting not in first.message.words and len(first.message.edits) == 1
+
+
+async def test_who_presses_in_a_modal_while_the_desk_is_slow_reads_so_there(stage: Stage) -> None:
+    await stage.join()
+    result = await stage.submit(await stage.type("/checkin"), hours="6")
+    assert result.view is not None
+    await _late(stage)
+    pressing = asyncio.create_task(stage.press(result, WORDS.my_progress))
+    await stage.slack.until(lambda: result.view is not None and result.view.words == WORDS.waiting)
+    stage.desk.opened.set()
+    await pressing
+    await stage.settle()
+    assert "Uada" in result.view.words
+
+
 @pytest.mark.parametrize("channel", ["C1", "UADA"])
 async def test_a_button_below_a_post_is_answered_in_private_and_the_post_stays(stage: Stage, channel: str) -> None:
     """Also in direct messages: the herald must find its own again by what is in them."""
@@ -403,13 +451,33 @@ async def test_a_button_in_the_home_is_answered_in_a_modal(stage: Stage) -> None
     assert shown.view.title == "My week" and "Find things" in shown.words
 
 
-async def test_an_answer_for_the_home_that_is_too_late_for_a_modal_comes_by_direct_message(stage: Stage) -> None:
+async def test_a_slow_answer_for_the_home_comes_into_a_modal_that_says_to_wait(stage: Stage) -> None:
+    """The trigger is spent in time, so that even a form can follow."""
     await stage.join()
     home = await stage.slack.open_home("T1", "UADA")
     await _late(stage)
+    waiting = await stage.press(home, WORDS.check_in)
+    assert waiting.kind == "modal" and titles(waiting.view) == (WORDS.check_in, []) and waiting.words == WORDS.waiting
+    stage.ticks.at += 4
+    stage.desk.opened.set()
+    await stage.settle()
+    form = Shown("modal", view=waiting.view)
+    assert titles(form.view)[1] != []
+    await stage.start()
+    assert (await stage.submit(form, hours="6")).kind == "modal" and stage.journal() == ["Joined", "CheckedIn"]
+
+
+async def test_an_answer_for_the_home_that_no_modal_waits_for_comes_by_direct_message(
+        stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.join()
+    home = await stage.slack.open_home("T1", "UADA")
+    await _late(stage)
+    monkeypatch.setattr(shell, "ACKNOWLEDGED", (0.01,))
+    stage.slack.fault("views.open", Fail(503))
     pressing = asyncio.create_task(stage.press(home, WORDS.check_in, within=0.1))
     await stage.desk.waiting.wait()
     stage.ticks.at += 4
+    await until(lambda: not stage.slack._faults["views.open"])
     stage.desk.opened.set()
     await pressing
     await stage.settle()
