@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    import asyncio
+
     from bot.cohort.journal import Granted, Voided
     from bot.ledger import Cohort, Room
     from bot.store.ledger import StoredLedger
     from content.model import Guide
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="One guide.yaml becomes a published guide and a ninety-day cohort in a chat room.")
@@ -76,7 +79,7 @@ def check(
     typer.echo(f"{path.name} is sound: {plans}; {len(guide.skills)} skills, {len(guide.projects)} projects, "
                f"{len(guide.tracks)} tracks, {len(guide.sources)} sources.")
     if links:
-        raise typer.Exit(asyncio.run(_check_links(path.name, path.read_text(encoding="utf-8"))))
+        raise typer.Exit(_run(_check_links(path.name, path.read_text(encoding="utf-8"))))
 
 
 async def _check_links(name: str, text: str) -> int:
@@ -203,9 +206,9 @@ def rehearse(
     # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
     first = start.date() if start else date(2026, 10, 5)
     with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
-        result = asyncio.run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
-                                  (lambda line: None) if summary else typer.echo,
-                                  f"sqlite:///{folder}/rehearsal.db", progress))
+        result = _run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
+                           (lambda line: None) if summary else typer.echo,
+                           f"sqlite:///{folder}/rehearsal.db", progress))
     if not summary:
         typer.echo("")
     for line in result.lines():
@@ -244,6 +247,11 @@ def run(
 ) -> None:
     """Run the bot in real time: on Discord and Slack, if their tokens are set, and in the local chat room on this
     machine."""
+    import gc
+
+    # What is made until it is ready stays. To look through it for garbage again and again took a tenth of the start.
+    gc.disable()
+
     from bot import logs
     from bot.app import running
     from bot.health import Health, operator
@@ -258,6 +266,7 @@ def run(
     async def serve() -> None:
         async with operator(settings.operator_listen, health, metrics), \
                 running(settings, loaded, place, people or [], metrics=metrics, health=health) as ninety:
+            gc.enable()
             await _serve(ninety.web, settings.port, "Ninety is running. Stop it with Ctrl-C.", ninety.lines,
                          health.leave)
 
@@ -265,6 +274,8 @@ def run(
         _run(serve())
     except (DatabaseIsNewer, ValueError) as error:
         _fail(error)
+    finally:
+        gc.enable()
 
 
 @app.command()
@@ -365,7 +376,7 @@ def doctor_discord(guide: GuideFile = None) -> None:
     token = settings.discord_token.get_secret_value() if settings.discord_token else ""
     commands = payload(Edition.of(loaded, loaded.cohort.plan).voice)
     with _Open() as ledger:
-        cohorts = asyncio.run(ledger.transact(lambda tx: list(tx.cohorts())))
+        cohorts = ledger.transact_here(lambda tx: list(tx.cohorts()))
     # discord.py warns on standard error of what it lacks for voice, and of what is told here in plain words.
     logging.getLogger("discord").addHandler(logging.NullHandler())
 
@@ -376,7 +387,7 @@ def doctor_discord(guide: GuideFile = None) -> None:
             sound = sound and finding.kind != "problem"
         return sound
 
-    raise typer.Exit(0 if asyncio.run(told()) else 1)
+    raise typer.Exit(0 if _run(told()) else 1)
 
 
 @doctor.command("slack")
@@ -391,8 +402,7 @@ def doctor_slack() -> None:
 
     settings = Settings()
     with _Open() as ledger:
-        rooms = asyncio.run(ledger.transact(
-            lambda tx: [(one, room) for one in tx.cohorts() for room in tx.rooms(one.id)]))
+        rooms = ledger.transact_here(lambda tx: [(one, room) for one in tx.cohorts() for room in tx.rooms(one.id)])
 
     async def told() -> bool:
         sound = True
@@ -402,7 +412,7 @@ def doctor_slack() -> None:
                 sound = sound and finding.kind != "problem"
         return sound
 
-    raise typer.Exit(0 if asyncio.run(told()) else 1)
+    raise typer.Exit(0 if _run(told()) else 1)
 
 
 @manifest.command("slack")
@@ -466,7 +476,7 @@ def cohort_open(
     edition = Edition.of(loaded, _plan(loaded, plan))
     with _Open() as ledger:
         try:
-            opened = asyncio.run(open_cohort(
+            opened = _run(open_cohort(
                 ledger, title, start.date(), zone, edition, place, place.account(organiser), secrets.token_hex(16),
                 datetime.now(UTC), threads=threads, graduate_role=role))
         except RoomTaken:
@@ -485,7 +495,7 @@ def cohort_open(
 def cohort_list() -> None:
     """Every cohort of the database."""
     with _Open() as ledger:
-        rows = asyncio.run(ledger.transact(lambda tx: [(one, len(tx.members(one.id))) for one in tx.cohorts()]))
+        rows = ledger.transact_here(lambda tx: [(one, len(tx.members(one.id))) for one in tx.cohorts()])
     if not rows:
         typer.echo("There is no cohort yet. Open one: ninety cohort open \"Autumn\" --start 2026-11-30 --zone Berlin")
     for one, members in rows:
@@ -501,7 +511,7 @@ def cohort_show(number: Annotated[int, typer.Argument(help="As `ninety cohort li
     now = datetime.now(UTC)
     with _Open() as ledger:
         one = _find(ledger, number)
-        journals = asyncio.run(ledger.transact(lambda tx: tx.journals(one.id)))
+        journals = ledger.transact_here(lambda tx: tx.journals(one.id))
     records = [record for journal in journals.values() if (record := Record(one.course, journal, now)).present]
     running = one.course.running(now)
     typer.echo(f"{one.title} in {one.room}, {one.zone}, {len(records)} members")
@@ -528,7 +538,7 @@ def cohort_log(
 
     with _Open() as ledger:
         one = _find(ledger, number)
-        logged = asyncio.run(ledger.transact(lambda tx: tx.deliveries(one.id)))
+        logged = ledger.transact_here(lambda tx: tx.deliveries(one.id))
     zone = ZoneInfo(one.zone)
     for entry in logged:
         if wrong and entry.state not in (State.MISSED, State.FAILED, State.UNKNOWN):
@@ -569,7 +579,7 @@ def cohort_member(
 
     with _Open() as ledger:
         try:
-            record = asyncio.run(record_of(ledger, _find(ledger, number).id, user, datetime.now(UTC)))
+            record = _run(record_of(ledger, _find(ledger, number).id, user, datetime.now(UTC)))
         except LookupError as error:
             _fail(error.args[0], 2)
     void = {entry.event.of for entry in record.journal if isinstance(entry.event, Voided)}
@@ -619,7 +629,7 @@ def _correct(number: int, user: str, event: Granted | Voided, now: datetime) -> 
 
     with _Open() as ledger:
         try:
-            record = asyncio.run(correct(ledger, _find(ledger, number).id, user, event, now))
+            record = _run(correct(ledger, _find(ledger, number).id, user, event, now))
         except LookupError as error:
             _fail(error.args[0], 2)
     typer.echo(f"{user} has {record.points} points now.")
@@ -675,7 +685,7 @@ class _Open:
 
 
 def _find(ledger: StoredLedger, number: int) -> Cohort:
-    found = asyncio.run(ledger.transact(lambda tx: [one for one in tx.cohorts() if one.id == number]))
+    found = ledger.transact_here(lambda tx: [one for one in tx.cohorts() if one.id == number])
     if not found:
         _fail(f"there is no cohort {number}; `ninety cohort list` shows those there are", 2)
     return found[0]
@@ -698,20 +708,30 @@ async def _serve(application: object, port: int, greeting: str, lines: Sequence[
             if error.errno != errno.EADDRINUSE:
                 raise
             _fail(f"port {port} is taken, perhaps by another Ninety; stop it, or choose another port")
+        # Before anybody is told that it runs, and may ask it to end.
+        asked = _asked_to_end()
         typer.echo(f"{greeting}\n\n  guide  http://127.0.0.1:{port}/\n  chat   http://127.0.0.1:{port}/chat/\n")
-        await _stopped(lines)
+        await _ended(asked, lines)
     finally:
         leave()
         await runner.cleanup()
 
 
-async def _stopped(lines: Sequence[asyncio.Task[None]]) -> None:
-    """Returns when the process is asked to end; raises what a line has failed with."""
+def _asked_to_end() -> asyncio.Event:
+    """By a signal, from now on."""
+    import asyncio
     import signal
 
     asked = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, asked.set)
+    return asked
+
+
+async def _ended(asked: asyncio.Event, lines: Sequence[asyncio.Task[None]]) -> None:
+    """Returns when the process is asked to end; raises what a line has failed with."""
+    import asyncio
+
     stop = asyncio.create_task(asked.wait())
     ended, _ = await asyncio.wait({stop, *lines}, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
@@ -719,5 +739,7 @@ async def _stopped(lines: Sequence[asyncio.Task[None]]) -> None:
         line.result()
 
 
-def _run(main_: object) -> None:
-    asyncio.run(main_)  # type: ignore[arg-type]
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # takes as long as all that --help needs besides
+
+    return asyncio.run(work)

@@ -196,8 +196,10 @@ class _Page:
 
     def _refuse_depths(self) -> None:
         # libyaml's composer calls itself for each level and takes the process with it some 10,000 levels down.
-        # Each level in one text needs one of these characters or ever more indentation.
-        if sum(map(self.text.count, "[{-?")) < 2_000:
+        # A bracket opens two levels at most, as in `[a: [b: …`; any other level has a column of its own, or shares it
+        # with one other. To read it all for its depth alone takes as long as half of the rest.
+        brackets, columns = map(self.text.count, "[{"), max(map(len, self.text.splitlines()), default=0)
+        if 2 * (sum(brackets) + columns) < 4_000:
             return
         depth = 0
         for event in yaml.parse(self.text, Loader=_loader):

@@ -40,7 +40,7 @@ Hours = Annotated[float, Field(gt=0, le=200, multiple_of=0.25)]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class HoursRange(Model):
