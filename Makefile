@@ -27,8 +27,8 @@ check: $(DEV)  ## Lint, types, layers, the guide, the documented commands
 fix: $(DEV)  ## Let the linter mend what it can
 	$(BIN)/ruff check --fix
 
-bench: $(DEV)  ## The measurements, as ratios in one run
-	$(BIN)/python -m pytest -m bench -s tests/bench
+bench: $(DEV)  ## The measurements beside the others, as one table and a plot
+	$(BIN)/python -m pytest -q -m bench tests/bench
 
 site: $(APP)  ## The guide's site, strictly, into site/
 	$(BIN)/ninety site build

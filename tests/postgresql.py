@@ -47,8 +47,9 @@ def binaries() -> Path | None:
 class Server:
     """Its databases are named; `url` gives the address of one."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, durable: bool = False) -> None:
         self._binaries, self._folder = binaries, folder
+        self._safe, self._buffers = ("on", "256MB") if durable else ("off", "32MB")
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         owner = _account()
@@ -77,8 +78,8 @@ class Server:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen([  # noqa: S603  # ours
                 *dies_with_us, self._binaries / "postgres", "-D", self._data, "-k", self._folder, "-h", "",
-                "-c", "fsync=off", "-c", "full_page_writes=off",
-                "-c", "shared_buffers=32MB", "-c", "max_connections=150", "-c", "deadlock_timeout=100ms",
+                "-c", f"fsync={self._safe}", "-c", f"full_page_writes={self._safe}",
+                "-c", f"shared_buffers={self._buffers}", "-c", "max_connections=150", "-c", "deadlock_timeout=100ms",
                 "-c", "jit=off", "-c", "log_min_messages=fatal", "-c", "timezone=Asia/Kathmandu",
             ], stdout=log, stderr=log, cwd="/")
         until = time.monotonic() + _PATIENCE
@@ -130,8 +131,9 @@ def _account() -> pwd.struct_passwd | None:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """Running. Skips the test where there is none to run, unless it is required."""
+def server(*, durable: bool = False) -> Iterator[Server]:
+    """Running; only where it is `durable` does what is committed survive a power cut. Skips the test where there is
+    none to run, unless it is required."""
     found = binaries()
     if found is None:
         if os.environ.get("NINETY_REQUIRE_POSTGRESQL") == "1":
@@ -139,7 +141,7 @@ def server() -> Iterator[Server]:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     # Not pytest's own folder, which the account of the server may not enter; and a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="ninety-pg-", ignore_cleanup_errors=True) as folder:
-        started = Server(found, Path(folder))
+        started = Server(found, Path(folder), durable=durable)
         try:
             started.start()
             yield started

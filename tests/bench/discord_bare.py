@@ -5,11 +5,9 @@ It shows what ours shows and writes what ours writes, without any of the rules: 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +15,14 @@ import discord
 from discord import app_commands
 from yarl import URL
 
+from tests.bench.bare import SQLite, Who, check_in, journal
+
 PLAY = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 """api, gateway, token, database; `modal` as ours opens it, `answer` as long as ours."""
 
 
-# --- the database -----------------------------------------------------------------------------------------------------
-
-
-class Store:
-    """The statements that ours runs, through the driver, in one thread of their own."""
-
-    def __init__(self, path: str) -> None:
-        self._thread = ThreadPoolExecutor(1)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-
-    async def journal(self, guild: int, channel: int, user: int) -> list[Any]:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._alone(lambda cursor: _read(cursor, guild, channel, user)[2]))
-
-    async def check_in(self, guild: int, channel: int, user: int, request: int, body: str) -> int:
-        """The place on the board."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._alone(lambda cursor: _check_in(cursor, guild, channel, user, request, body)))
-
-    def _alone(self, work: Any) -> Any:
-        cursor = self._connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
-        try:
-            done = work(cursor)
-        except BaseException:
-            cursor.execute("ROLLBACK")
-            raise
-        cursor.execute("COMMIT")
-        return done
-
-
-def _read(cursor: sqlite3.Cursor, guild: int, channel: int, user: int) -> tuple[int, int, list[Any]]:
-    cohort, = cursor.execute("SELECT id FROM cohort WHERE platform = 'discord' AND workspace = ? AND channel = ?",
-                             (str(guild), str(channel))).fetchone()
-    member = cursor.execute("SELECT * FROM member WHERE cohort = ? AND platform = 'discord' AND workspace = '' "
-                            "AND user = ?", (cohort, str(user))).fetchone()[0]
-    events = cursor.execute("SELECT * FROM journal WHERE member = ? ORDER BY seq", (member,)).fetchall()
-    return cohort, member, [json.loads(event[5]) for event in events]
-
-
-def _check_in(cursor: sqlite3.Cursor, guild: int, channel: int, user: int, request: int, body: str) -> int:
-    cohort, member, _ = _read(cursor, guild, channel, user)
-    cursor.execute("INSERT INTO journal (cohort, member, at, kind, body, request) VALUES (?, ?, ?, 'checked_in', ?, ?) "
-                   "ON CONFLICT DO NOTHING RETURNING seq", (cohort, member, 1, body, f"discord:{request}")).fetchone()
-    cursor.execute("UPDATE member SET points = ? WHERE id = ?", (60, member))
-    cursor.execute("UPDATE delivery SET state = 'withdrawn', reason = 'checked in', claimable = NULL WHERE member = ? "
-                   "AND state = 'owed' AND kind = 'nudge' AND step = ?", (member, "how-models-behave"))
-    cursor.execute("SELECT count(*) FROM member WHERE cohort = ? AND present AND points > 0", (cohort,)).fetchone()
-    above, = cursor.execute("SELECT count(*) FROM member WHERE cohort = ? AND present AND points > 0 AND points > ?",
-                            (cohort, 60)).fetchone()
-    return int(above) + 1
-
-
-# --- the bot ----------------------------------------------------------------------------------------------------------
-
-
 class CheckIn(discord.ui.Modal):
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SQLite) -> None:
         super().__init__(title=PLAY["modal"]["title"])
         self._store = store
         for label in PLAY["modal"]["components"]:
@@ -89,17 +30,20 @@ class CheckIn(discord.ui.Modal):
                                            component=_control(label["component"])))
 
     async def on_submit(self, interaction: discord.Interaction[Any]) -> None:
-        assert interaction.guild_id is not None
-        assert interaction.channel_id is not None
         body = {}
         for label in self.children:
             assert isinstance(label, discord.ui.Label)
             one: Any = label.component
             body[one.custom_id] = one.value if hasattr(one, "value") else one.values
-        place = await self._store.check_in(interaction.guild_id, interaction.channel_id, interaction.user.id,
-                                           interaction.id, json.dumps({"step": "how-models-behave", **body}))
+        place = await self._store.transact(partial(
+            check_in, who=who(interaction), request=f"discord:{interaction.id}",
+            body=json.dumps({"step": "how-models-behave", **body})))
         embed = discord.Embed(description=f"{PLAY['answer']} {place}")
         await interaction.response.send_message(embed=embed, ephemeral=True)
+
+
+def who(interaction: discord.Interaction[Any]) -> Who:
+    return Who("discord", str(interaction.guild_id), str(interaction.channel_id), "", str(interaction.user.id))
 
 
 def _control(drawn: dict[str, Any]) -> discord.ui.Item[Any]:
@@ -124,14 +68,12 @@ class Bot(discord.Client):
     def __init__(self) -> None:
         super().__init__(intents=discord.Intents.default())
         self.tree = app_commands.CommandTree(self)
-        self.store = Store(PLAY["database"])
+        self.store = SQLite(PLAY["database"])
 
     async def setup_hook(self) -> None:
         @self.tree.command(description="Check in")
         async def checkin(interaction: discord.Interaction[Any]) -> None:
-            assert interaction.guild_id is not None
-            assert interaction.channel_id is not None
-            await self.store.journal(interaction.guild_id, interaction.channel_id, interaction.user.id)
+            await self.store.transact(partial(journal, who=who(interaction)))
             await interaction.response.send_modal(CheckIn(self.store))
 
         await self.tree.sync()

@@ -1,6 +1,6 @@
 """How long an author waits: from a saved edit until the address of a page says it, beside plain `mkdocs serve`.
 
-    pytest -m bench tests/bench/test_serve.py -s
+    pytest -m bench tests/bench/test_serve.py
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.bench.table import record
 from tests.bench.test_site_build import configured
 
 ROUNDS = 5
@@ -94,7 +95,5 @@ def test_a_saved_edit_is_shown_within_a_second(tmp_path: Path) -> None:
                  configs["our theme and plugin"], "--dirty")
     plain = waits(place, replaces(page, "\n# ", "\n\n"), configs["plain"])
     count = len(list((tmp_path / "plain/docs").rglob("*.md")))
-    best, usual, theirs = min(ours), statistics.median(ours), statistics.median(plain)
-    print(f"\n{count} pages, from save to page: ours {usual:.2f} s (best {best:.2f}), "
-          f"plain mkdocs serve {theirs:.2f} s, ratio {usual / theirs:.2f}")
-    assert usual <= 0.35 * theirs
+    assert record(f"edit to page, {count} pages", statistics.median(ours), statistics.median(plain), 0.35, "s",
+                  "plain mkdocs serve") <= 0.35
