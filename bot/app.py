@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PEOPLE = 200
+"""Members who can be chosen at the browser."""
 INTRODUCTION = 3.0
 """Seconds that everybody else waits at the start for Slack to say who we are."""
 DRAIN = 6.0
@@ -130,7 +132,7 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         desk = MeasuredDesk(Desk(ledger, guide, site), metrics)
         candidates = {platform: _candidate(ledger, platform, pace) for platform in _platforms(settings)}
         us = _Presence(settings, desk, database, clock, pace, stack, metrics, health, candidates)
-        us.platforms["local"] = LocalPlatform(history, clock, room, people)
+        us.platforms["local"] = LocalPlatform(history, clock, room)
         if settings.discord_token is not None:
             await _go_to_discord(us, settings.discord_token)
         if "slack" in candidates:
@@ -410,7 +412,8 @@ def _people(tx: Transaction, room: Room, names: Sequence[str]) -> list[Person]:
     zone = get_localzone_name()
     cohort = tx.cohort_in(room)
     found = {"organiser": Person("organiser", "Organiser", cohort.zone if cohort else zone, organiser=True)}
-    for member in tx.members(cohort.id) if cohort else ():
+    # Nobody finds themselves in a longer list.
+    for member in tx.members(cohort.id, upto=max(tx.journals(cohort.id, most=PEOPLE), default=None)) if cohort else ():
         found.setdefault(member.account.user, Person(member.account.user, member.name, member.zone))
     for name in names or [getpass.getuser()]:
         user = "-".join(name.lower().split())

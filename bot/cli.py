@@ -207,7 +207,7 @@ def rehearse(
     first = start.date() if start else date(2026, 10, 5)
     with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
         result = _run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
-                           (lambda line: None) if summary else typer.echo,
+                           None if summary else typer.echo,
                            f"sqlite:///{folder}/rehearsal.db", progress))
     if not summary:
         typer.echo("")

@@ -113,7 +113,7 @@ async def demo(guide: Guide, database_url: str, site: Path | None, seed: int) ->
                                    secrets.token_hex(8), real)
         history = History(database)
         people = [*YOU, *(Person(player.account.user, player.name, player.zone, simulated=True) for player in PLAYERS)]
-        heard = Heard(history, clock, ROOM, people)
+        heard = Heard(history, clock, ROOM)
         herald = Herald(ledger, {"local": heard}, clock, Site(""))
         stage = Stage(desk, herald, clock, cohort, PLAYERS, seed)
         await stack.enter_async_context(Ticker(stage.tick, clock))

@@ -413,8 +413,7 @@ class _Visit:
         """The instant as the member reads it: in the zone they live by at present."""
         if record is None:
             return When(at)
-        zones = [event.zone for event in record.events if isinstance(event, Joined | Moved)]
-        return When(at, zone=find_zone(zones[-1]))
+        return When(at, zone=record.place.zone)
 
     def button(self, label: str, command: str, argument: str = "", *, primary: bool = False) -> Button:
         return Button(label, command, argument, "primary" if primary else "plain")
@@ -544,9 +543,11 @@ def _owe_nudges(visit: _Visit, member: Member, record: Record) -> None:
     """For the steps that have opened already; the herald owes the others when they open."""
     if not member.nudges:
         return
-    steps = visit.edition.plan.steps[:visit.tx.nudges_owed(visit.cohort.id)]
-    owed = (nudge(visit.cohort, member, record, step) for step in steps
-            if step in record.place.own_steps and step.id not in record.settled)
+    course, derived = visit.cohort.course, visit.tx.nudges_owed(visit.cohort.id)
+    owed = (nudge(visit.cohort, member, record, step) for number, step in enumerate(visit.edition.plan.steps, 1)
+            # The herald owes them to some members at a time, and may have come past this one already.
+            if (number <= derived or course.opens(step.id) <= visit.now)
+            and record.place.concerns(step.id) and step.id not in record.settled)
     visit.tx.owe(delivery for delivery in owed if delivery.due > visit.now)
 
 
@@ -751,7 +752,7 @@ def _progress(visit: _Visit, _: str) -> Message:
     lines = []
     for step in course.edition.plan.steps:
         # What somebody did before they left and came back counts, though the step concerns them no longer.
-        if step not in record.place.own_steps and not record.versions(step.id):
+        if not record.place.concerns(step.id) and not record.versions(step.id):
             continue
         state = record.state(step)
         if state is State.AHEAD:

@@ -20,8 +20,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from bot.cohort.journal import Left
 from bot.cohort.scoring import Record
-from bot.cohort.scoring import State as StepState
 from bot.cohort.standings import standings
+from bot.cohort.together import NOBODY, Together, together
 from bot.ledger import (
     Account,
     Claim,
@@ -31,6 +31,7 @@ from bot.ledger import (
     Ledger,
     Logged,
     Member,
+    MemberId,
     Receipt,
     RequestId,
     Room,
@@ -75,6 +76,8 @@ SEND = timedelta(seconds=10)
 may still carry it out, are over before another process can take over."""
 WAIT = timedelta(seconds=40)
 """Longest that a claimed delivery waits for its turn at the platform; then it goes back to what is owed."""
+AT_A_TIME = 200
+"""Members that are gone through in one transaction: between two of them, whoever checks in has their turn."""
 AT_ONCE = 20
 """Sends of one lane that may be under way together, where nothing else is said."""
 CLAIMED = 10
@@ -165,23 +168,38 @@ def nudge(cohort: Cohort, member: Member, record: Record, step: Step) -> Deliver
                     Lane(member.account.platform, True))
 
 
-def _owe_all_nudges(tx: Transaction, now: datetime) -> None:
-    for cohort in tx.cohorts():
-        _owe_nudges(tx, cohort, now)
-
-
-def _owe_nudges(tx: Transaction, cohort: Cohort, now: datetime) -> None:
-    """For every step that has opened since the last time."""
+def _opened(tx: Transaction, cohort: Cohort, now: datetime) -> Sequence[Step]:
+    """The steps that have opened since nudges were last owed."""
     steps, owed = cohort.edition.plan.steps, tx.nudges_owed(cohort.id)
-    opened = sum(cohort.course.opens(step.id) <= now for step in steps)
-    if opened == owed:
-        return
-    journals = tx.journals(cohort.id)
-    for step in steps[owed:opened]:
-        tx.owe(nudge(cohort, member, record, step)
-               for member in tx.members(cohort.id) if member.nudges
-               if step in (record := Record(cohort.course, journals[member.id], now)).place.own_steps)
-    tx.set_nudges_owed(cohort.id, opened)
+    return steps[owed:sum(cohort.course.opens(step.id) <= now for step in steps)]
+
+
+def _owe_nudges(tx: Transaction, cohort: Cohort, after: MemberId | None, now: datetime) -> MemberId | None:
+    """To the next of the members, for every step that has opened; returns the last of them, None when all have theirs.
+
+    Members get their ids in the order in which their joining is written down (it holds the names of the cohort), so
+    none comes in behind; and who comes back, or asks for reminders again, is owed theirs at that moment."""
+    opened = _opened(tx, cohort, now)
+    if not opened:
+        return None
+    journals = tx.journals(cohort.id, after, AT_A_TIME)
+    last = max(journals, default=None)
+    records = {member: Record(cohort.course, journal, now) for member, journal in journals.items()}
+    tx.owe(nudge(cohort, member, records[member.id], step)
+           for member in tx.members(cohort.id, after, last) if member.nudges and member.id in records
+           for step in opened if records[member.id].place.concerns(step.id))
+    if len(journals) == AT_A_TIME:
+        return last
+    tx.set_nudges_owed(cohort.id, cohort.course.number(opened[-1].id))
+    return None
+
+
+def owe_nudges(tx: Transaction, now: datetime) -> None:
+    """All at once, in a database that nobody else uses."""
+    for cohort in tx.cohorts():
+        after = _owe_nudges(tx, cohort, None, now)
+        while after is not None:
+            after = _owe_nudges(tx, cohort, after, now)
 
 
 def _next_opening(tx: Transaction, cohort: Cohort) -> datetime | None:
@@ -256,13 +274,32 @@ class _Award:
     role: str
 
 
-def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Award | _Withdrawn:
+_OF_ALL = frozenset((PostKind.HALF_TIME, PostKind.WEEK_CLOSES, PostKind.GRADUATION))
+"""What tells of everybody, and so must be counted before."""
+
+
+def compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site, counted: Together = NOBODY) \
+        -> Message | _Award | _Withdrawn:
     """What the delivery says, from the cohort as it stands now. Each message has a button, which carries the key."""
-    said = _compose(tx, delivery, now, site)
+    said = _compose(tx, delivery, now, site, counted)
     return replace(said, cohort=delivery.cohort) if isinstance(said, Message) else said
 
 
-def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> Message | _Award | _Withdrawn:
+def count(tx: Transaction, delivery: Delivery, after: MemberId | None, now: datetime) \
+        -> tuple[Together, MemberId | None]:
+    """What the next of the members have done, and the last of them; None when there are no more."""
+    assert delivery.step is not None  # noqa: S101  # what tells of everybody is about a step
+    cohort = tx.cohort(delivery.cohort)
+    journals = tx.journals(cohort.id, after, AT_A_TIME)
+    records = {member: Record(cohort.course, journal, now) for member, journal in journals.items()}
+    if delivery.kind is PostKind.GRADUATION:
+        _owe_roles(tx, cohort, after, records, now)
+    return together(records.values(), cohort.course.step(delivery.step)), \
+        max(journals) if len(journals) == AT_A_TIME else None
+
+
+def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site, counted: Together) \
+        -> Message | _Award | _Withdrawn:
     cohort = tx.cohort(delivery.cohort)
     voice, course, plan = cohort.edition.voice, cohort.course, cohort.edition.plan
     words = voice.words
@@ -300,29 +337,17 @@ def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site) -> 
         return replace(opens, thread=plain(opens.title, course.zone)) if cohort.threads else opens
     if delivery.kind is PostKind.NUDGE:
         return _compose_nudge(tx, cohort, delivery, step, now, check_in)
-    records = [Record(course, journal, now) for journal in tx.journals(cohort.id).values()]
-    records = [record for record in records if record.present]
-    done = sum(len(record.versions(one.id)[-1].done) for record in records for one in record.place.own_steps
-               if record.versions(one.id))
-    check_ins = sum(record.checked_in for record in records)
     if delivery.kind is PostKind.HALF_TIME:
-        return say(voice.half_time, number=number, steps=steps, members=len(records), tasks=done,
-                   check_ins=check_ins).offering(Button(words.this_week, "week", str(number)), progress)
+        return say(voice.half_time, number=number, steps=steps, members=counted.members, tasks=counted.tasks,
+                   check_ins=counted.check_ins).offering(Button(words.this_week, "week", str(number)), progress)
     shown = board(tx, cohort, now)
     hidden = fill(voice.board_hidden.body, least=cohort.edition.rules.privacy.board_from)
     if delivery.kind is PostKind.WEEK_CLOSES:
-        concerned = [record for record in records if step in record.place.own_steps and step.id not in record.rested]
-        states = [record.state(step) for record in concerned]
-        ticked = sum(len(record.versions(step.id)[-1].done) for record in concerned if record.versions(step.id))
-        return say(voice.week_closes, shown or hidden, number=number, step=step.title, tasks=ticked,
-                   checked_in=sum(state in (StepState.DONE, StepState.LATE) for state in states),
-                   owed=sum(state is not StepState.EXCUSED for state in states)).offering(
+        return say(voice.week_closes, shown or hidden, number=number, step=step.title, tasks=counted.ticked,
+                   checked_in=counted.checked_in, owed=counted.owed).offering(
             progress, Button(words.board, "leaderboard"))
-    hours = sum(record.versions(one.id)[-1].hours or 0 for record in records for one in record.place.own_steps
-                if record.versions(one.id))
-    return say(voice.graduation, shown or hidden, cohort=cohort.title, members=len(records), tasks=done,
-               graduates=sum(record.graduated for record in records), check_ins=check_ins, hours=f"{hours:g}").offering(
-        progress)
+    return say(voice.graduation, shown or hidden, cohort=cohort.title, members=counted.members, tasks=counted.tasks,
+               graduates=counted.graduates, check_ins=counted.check_ins, hours=f"{counted.hours:g}").offering(progress)
 
 
 def _wrong(tx: Transaction, cohort: Cohort, one: Logged) -> Fact:
@@ -363,7 +388,7 @@ class _Letter:
     """In which it was claimed."""
     to: Room | Account
     said: Message | _Award | None
-    """None: no longer called for, if it is not out already."""
+    """None: no longer called for, if it is not out already; or to be counted before."""
 
 
 @dataclass(frozen=True)
@@ -452,7 +477,7 @@ class Herald:
         right = self._rights.get(lane.platform, _ALONE)
         if not right.lasts():
             return None
-        await self._ledger.transact(partial(_owe_all_nudges, now=now))
+        await self._owe_nudges(now)
         under_way: dict[asyncio.Task[None], _Letter] = {}
         try:
             while True:
@@ -495,7 +520,29 @@ class Herald:
         fullest = max((count for workspace, count in crowd.items() if workspace not in full), default=0)
         return min(most.lane - len(under_way), most.workspace - fullest, CLAIMED), full
 
+    async def _owe_nudges(self, now: datetime) -> None:
+        for cohort in await self._ledger.transact(
+                lambda tx: [one for one in tx.cohorts() if _opened(tx, one, now)]):
+            after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=None, now=now))
+            while after is not None:
+                after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=after, now=now))
+
+    async def _counted(self, letter: _Letter, now: datetime) -> _Letter:
+        """The same with what it says, where that tells of everybody."""
+        delivery = letter.claim.delivery
+        if delivery.kind not in _OF_ALL:
+            return letter
+        counted, after = await self._ledger.transact(partial(count, delivery=delivery, after=None, now=now))
+        while after is not None:
+            more, after = await self._ledger.transact(partial(count, delivery=delivery, after=after, now=now))
+            counted += more
+        said = await self._ledger.transact(partial(compose, delivery=delivery, now=now, site=self._site,
+                                                   counted=counted))
+        assert isinstance(said, Message)  # noqa: S101  # these are
+        return replace(letter, said=said)
+
     async def _deliver(self, letter: _Letter, right: Right, now: datetime) -> None:
+        letter = await self._counted(letter, self._later(now))
         now = self._later(now)
         outcome = await self._send(letter, right, now)
         if letter.claim.delivery.kind is PostKind.REPORT and outcome.why in (Unreachable, Gone):
@@ -518,7 +565,7 @@ class Herald:
             if now > claim.delivery.latest and not claim.look_back:
                 settle(claim, _Outcome(State.MISSED, reason=_too_late(now - claim.delivery.due)))
                 continue
-            said = compose(tx, claim.delivery, now, self._site)
+            said = None if claim.delivery.kind in _OF_ALL else compose(tx, claim.delivery, now, self._site)
             if isinstance(said, _Withdrawn) and not claim.look_back:
                 settle(claim, _Outcome(State.WITHDRAWN, reason=said.reason))
                 continue
@@ -526,8 +573,6 @@ class Herald:
             if to is None:
                 settle(claim, _Outcome(State.FAILED, reason="there is no organiser to tell"))
                 continue
-            if claim.delivery.kind is PostKind.GRADUATION:
-                _owe_roles(tx, tx.cohort(claim.delivery.cohort), now)
             letters.append(_Letter(claim, term, to, None if isinstance(said, _Withdrawn) else said))
         return letters
 
@@ -650,14 +695,15 @@ def _lose(tx: Transaction, member: Member, why: type[Exception], now: datetime) 
                      member.id, now, now + UNREACHABLE_LATEST, Lane(member.account.platform, False))])
 
 
-def _owe_roles(tx: Transaction, cohort: Cohort, now: datetime) -> None:
-    """To those who graduate, where the cohort has a role for them."""
+def _owe_roles(tx: Transaction, cohort: Cohort, after: MemberId | None, records: Mapping[MemberId, Record],
+               now: datetime) -> None:
+    """To those of the members after that one who graduate, where the cohort has a role for them."""
     if not cohort.graduate_role:
         return
-    journals = tx.journals(cohort.id)
     tx.owe(Delivery(DeliveryKey(f"{cohort.id}:role:{member.id}"), cohort.id, PostKind.ROLE, None, member.id, now,
                     now + ROLE_LATEST, Lane(cohort.room.platform, True))
-           for member in tx.members(cohort.id) if Record(cohort.course, journals[member.id], now).graduated
+           for member in tx.members(cohort.id, after, max(records, default=None))
+           if member.id in records and records[member.id].graduated
            and cohort.room.platform in {account.platform for account in tx.accounts(member)})
 
 

@@ -216,8 +216,9 @@ class Transaction(Protocol):
         """The one they joined with first, then those linked."""
     def link(self, member: Member, account: Account) -> None:
         """From now on it is the member's, and of nobody else's in the cohort."""
-    def members(self, cohort: CohortId) -> Sequence[Member]:
-        """Those present."""
+    def members(self, cohort: CohortId, after: MemberId | None = None, upto: MemberId | None = None) \
+            -> Sequence[Member]:
+        """Those present, in the order of their ids; all, or those after the one, up to the other."""
     def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:
         """The folded names and aliases that are taken, by others than `besides`. Good within the transaction."""
     def add_member(self, cohort: CohortId, account: Account, name: str, alias: str, shows_name: bool, zone: str,
@@ -227,8 +228,9 @@ class Transaction(Protocol):
 
     # the journal
     def journal(self, member: MemberId) -> Journal: ...
-    def journals(self, cohort: CohortId) -> dict[MemberId, Journal]:
-        """Of everybody who ever joined."""
+    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None) \
+            -> dict[MemberId, Journal]:
+        """Of everybody who ever joined, in the order of their ids; or of the next `most` after that one."""
     def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
         """None when this request of the member is in the journal already."""
 
@@ -238,6 +240,13 @@ class Transaction(Protocol):
     def with_points(self, cohort: CohortId) -> int: ...
     def above(self, cohort: CohortId, points: int) -> int:
         """How many present members have more points."""
+    def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
+        """Both at once: (how many present members have more points, how many have any)."""
+    def neighbours(self, member: Member) -> tuple[Member | None, Member | None]:
+        """The ones just above and just below, in the order of `top`."""
+    def rebuild(self, cohort: CohortId) -> int:
+        """Works out everybody's points from the journals again, and what the board counts. Returns how many points
+        were wrong."""
 
     # who sends
     def sender(self, platform: str) -> Sender | None: ...
@@ -255,11 +264,12 @@ class Transaction(Protocol):
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
         """What is still owed to the member (for one step, or all). Returns how many."""
     def claim(self, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey] = (),
-              term: int | None = None) -> Sequence[Claim]:
+              term: int | None = None, full: Collection[str] = ()) -> Sequence[Claim]:
         """What is due in the lane, from now on being sent. What was being sent already, `besides` what the caller is
         sending, was left by a process that has died, or its receipt could not be kept.
 
-        Raises Superseded when `term` is not the platform's (any more); without a term nobody else may be there."""
+        Raises Superseded when `term` is not the platform's (any more); without a term nobody else may be there.
+        What is due in cohorts with a room in one of the workspaces that are `full` stays where it is."""
     def finish(self, claim: Claim, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
         """False, and no change, when there was another attempt since. `due` says when one that is not settled is tried

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from hashlib import blake2b
 from string import Formatter
 from typing import Literal, NewType, TypeAlias
@@ -72,15 +73,29 @@ def fill(sentence: str, /, **values: Value) -> Text:
     Raises KeyError for a placeholder without a value: the guide's loader has checked them all, so it is a bug of ours.
     """
     pieces: list[Piece] = []
-    for literal, name, _, _ in Formatter().parse(strip(sentence)):
-        if literal:
-            pieces.append(Markdown(literal))
-        if name is not None:
-            value = values[name]
+    for part in _parts(sentence):
+        if isinstance(part, Markdown):
+            pieces.append(part)
+        else:
+            value = values[part]
             pieces.append(Plain(str(value)) if isinstance(value, str | int) else value)
     return tuple(pieces)
 
 
+# A guide has some hundreds of sentences, and every answer is made of the same ones again.
+@lru_cache(maxsize=4096)
+def _parts(sentence: str) -> tuple[Markdown | str, ...]:
+    """What stands between the placeholders, and their names."""
+    parts: list[Markdown | str] = []
+    for literal, name, _, _ in Formatter().parse(strip(sentence)):
+        if literal:
+            parts.append(Markdown(literal))
+        if name is not None:
+            parts.append(name)
+    return tuple(parts)
+
+
+@lru_cache(maxsize=4096)
 def markdown(text: str) -> Text:
     """A text of the guide as it stands, without its citations."""
     return (Markdown(strip(text)),)

@@ -7,14 +7,14 @@ The same seed plays the same cohort, to the byte.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import partial
 from random import Random
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bot import transcript
@@ -82,8 +82,7 @@ def cast(size: int, platform: str, workspace: str = "") -> list[Player]:
                    ZONES[index % len(ZONES)], MIX[index % len(MIX)]) for index in range(size)]
 
 
-@dataclass(frozen=True, order=True)
-class Act:
+class Act(NamedTuple):
     """What a player does at an instant; `step` by number."""
 
     at: datetime
@@ -162,8 +161,9 @@ class Stage:
         self._desk, self._herald, self._clock = desk, herald, clock
         self._cohort, self._seed, self._heard = cohort, seed, heard
         self._players = {player.account.user: player for player in players}
-        self._acts = [act for player in players for act in acts(player, cohort.course, cohort.opened_at, seed)]
-        heapq.heapify(self._acts)
+        # The last comes first, and what is done is taken off the end.
+        self._acts = sorted((act for player in players for act in acts(player, cohort.course, cohort.opened_at, seed)),
+                            reverse=True)
         self._herald_due: datetime | None = cohort.opened_at
         self._lock = asyncio.Lock()
 
@@ -176,13 +176,13 @@ class Stage:
     async def _due(self, now: datetime) -> datetime | None:
         if self._herald_due is not None and self._herald_due <= now:
             self._herald_due = await self._herald.tick(now)
-        while self._acts and self._acts[0].at <= now:
-            act = heapq.heappop(self._acts)
+        while self._acts and self._acts[-1].at <= now:
+            act = self._acts.pop()
             await self._play(act, now)
             if act.what == "join":
                 # Only a newcomer brings something that may be due earlier than all that was known.
                 self._herald_due = await self._herald.next_due()
-        due = (self._herald_due, self._acts[0].at if self._acts else None)
+        due = (self._herald_due, self._acts[-1].at if self._acts else None)
         return min((at for at in due if at is not None), default=None)
 
     async def play(self, until: datetime) -> None:
@@ -221,21 +221,27 @@ class Stage:
 # --- ninety rehearse --------------------------------------------------------------------------------------------------
 
 
-class Script:
-    """A platform that writes down what it was given, after drawing it as the local chat would."""
+DRAWN = 60
+"""Players whose messages are drawn when nobody reads the transcript. Tempers repeat after ten players and zones after
+twelve, so they are all that there are."""
 
-    def __init__(self, clock: VirtualClock, zone: ZoneInfo, write: Callable[[str], None]) -> None:
-        self._clock, self._zone, self._write = clock, zone, write
+
+class Script:
+    """A platform that writes down what it was given, after drawing it as the local chat would: what goes to the room,
+    and to the people of whom it is to hear."""
+
+    def __init__(self, clock: VirtualClock, zone: ZoneInfo, write: Callable[[str], None], of: Collection[str]) -> None:
+        self._clock, self._zone, self._write, self._of = clock, zone, write, of
         self._posted: dict[DeliveryKey, Receipt] = {}
 
     async def ready(self, to: Room | Account) -> None:
         """At once."""
 
     async def post(self, to: Room | Account, message: Message, key: DeliveryKey) -> Receipt:
-        render.message(message)
         now = self._clock.now()
-        where = str(to) if isinstance(to, Room) else f"@{to.user}"
-        self.say(now, where, message)
+        if isinstance(to, Room) or to.user in self._of:
+            render.message(message)
+            self.say(now, str(to) if isinstance(to, Room) else f"@{to.user}", message)
         self._posted[key] = Receipt(str(len(self._posted) + 1), "", now)
         return self._posted[key]
 
@@ -304,21 +310,29 @@ class Summary:
 
 
 async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int, seed: int,
-                   write: Callable[[str], None], database: str, progress: Callable[[float], None]) -> Summary:
+                   write: Callable[[str], None] | None, database: str, progress: Callable[[float], None]) -> Summary:
     """Plays the plan from a week before its start to three weeks after its end, for members who join by
-    themselves. `database` is the address of an empty one; `progress` hears shares of the way from 0 to 1."""
+    themselves. `database` is the address of an empty one; `progress` hears shares of the way from 0 to 1.
+
+    `write` gets the transcript, line by line, and each message in it is drawn as the local chat would draw it, so that
+    one that cannot be drawn is found. Where nobody reads a transcript (None), ten thousand members are told the same
+    things: drawn are the room's posts, what the first `DRAWN` members read, and every refusal."""
     edition = Edition.of(guide, plan)
     opened_at = calendar.instant(start - timedelta(days=7), time(12), ZoneInfo(zone))
     clock = VirtualClock(opened_at)
-    script = Script(clock, ZoneInfo(zone), write)
+    players = cast(members, "local")
+    read = frozenset(player.account.user for player in (players if write else players[:DRAWN]))
+    script = Script(clock, ZoneInfo(zone), write or (lambda line: None), read)
     refused: Counter[str] = Counter()
 
     def heard(at: datetime, player: Player, act: Act, message: Message) -> None:
-        render.message(message)
         if message.refused:
             refused[f"{act.what}: {' '.join(transcript.lines(message, ZoneInfo(zone)))[:100]}"] += 1
-        write(f"{at.astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M} @{player.account.user} {act.what} {act.step or ''} "
-              f"-> {next(transcript.lines(message, ZoneInfo(zone)), '')}")
+        if message.refused or player.account.user in read:
+            render.message(message)
+        if write:
+            write(f"{at.astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M} @{player.account.user} {act.what} "
+                  f"{act.step or ''} -> {next(transcript.lines(message, ZoneInfo(zone)), '')}")
 
     async with Database(database, durable=False) as store:
         migrate(store)
@@ -328,7 +342,7 @@ async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int
                                    f"seed {seed}", opened_at)
         desk = Desk(ledger, guide)
         herald = Herald(ledger, {"local": script}, clock)
-        stage = Stage(desk, herald, clock, cohort, cast(members, "local"), seed, heard)
+        stage = Stage(desk, herald, clock, cohort, players, seed, heard)
         end = cohort.course.ends + timedelta(days=21)
         while clock.now() < end:
             await stage.play(min(end, clock.now() + timedelta(days=1)))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from math import ceil
 from typing import Literal
@@ -204,6 +204,8 @@ class UnknownZone(ValueError):
         self.nearest = nearest
 
 
+# `ZoneInfo` itself keeps the last eight zones only, and reads the ninth from its file each time.
+@lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """Takes an IANA name or a city in any case, with spaces for underscores: `europe/berlin`, `New York`. A city whose
     name stands for different times raises UnknownZone like one that is not known. Nothing but known names is opened."""

@@ -99,6 +99,10 @@ class Course:
 
     def beats(self) -> tuple[Beat, ...]:
         """The cohort's rhythm in the calendar's words."""
+        return self._beats
+
+    @cached_property
+    def _beats(self) -> tuple[Beat, ...]:
         rhythm = self.edition.rules.rhythm
 
         def beat(kind: PostKind, post: Post, anchor: str, on: str) -> Beat:
@@ -120,7 +124,7 @@ class Place:
 
     course: Course
     events: Sequence[Event]
-    """Those that stand, oldest first, the first of them a Joined."""
+    """Those that stand, oldest first, the first of them a Joined. Check-ins may be left out."""
 
     @cached_property
     def first(self) -> StepId:
@@ -131,17 +135,34 @@ class Place:
     def own_steps(self) -> tuple[Step, ...]:
         """The steps that concern this member: from the one where they first came in. Who left and comes back has
         their earlier steps again; what they missed meanwhile is excused (`scoring.State`)."""
-        first = min(self.course.number(event.first) for event in self.events if isinstance(event, Joined))
-        return self.course.edition.plan.steps[first - 1:]
+        return self.course.edition.plan.steps[self._came_in - 1:]
+
+    def concerns(self, step_id: StepId) -> bool:
+        """Whether it is one of their own steps."""
+        return self.course.number(step_id) >= self._came_in
+
+    @cached_property
+    def _came_in(self) -> int:
+        """The number of the step where they did so first."""
+        return min(self.course.number(event.first) for event in self.events if isinstance(event, Joined))
 
     def zone_for(self, step_id: StepId) -> ZoneInfo:
         """The zone they had when the step opened, so that travel wins or loses no time."""
-        opened, (first, *later) = self.course.opens(step_id), self._zones
-        return ZoneInfo(next((event.zone for event in reversed(later) if event.at <= opened), first.zone))
+        (_, first), *later = self._zones
+        if not later:
+            return first
+        opened = self.course.opens(step_id)
+        return next((zone for since, zone in reversed(later) if since <= opened), first)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The one they live by at present."""
+        return self._zones[-1][1]
 
     @cached_property
-    def _zones(self) -> list[Joined | Moved]:
-        return [event for event in self.events if isinstance(event, Joined | Moved)]
+    def _zones(self) -> list[tuple[datetime, ZoneInfo]]:
+        """Each with the instant since when it is theirs."""
+        return [(event.at, calendar.zone(event.zone)) for event in self.events if isinstance(event, Joined | Moved)]
 
     def deadline(self, step_id: StepId) -> datetime:
         return self.course.deadline(step_id, self.zone_for(step_id))

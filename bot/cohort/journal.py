@@ -98,4 +98,6 @@ def standing_events(journal: Iterable[Entry]) -> list[Event]:
     for entry in reversed(entries):  # the latest first, because a voiding may itself be voided
         if isinstance(entry.event, Voided) and entry.seq not in void:
             void.add(entry.event.of)
+    if not void:
+        return [entry.event for entry in entries]
     return [entry.event for entry in entries if entry.seq not in void and not isinstance(entry.event, Voided)]

@@ -53,21 +53,20 @@ def score(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: 
     last = versions[-1]
     in_time = [version for version in versions if version.at < deadline]
     done_in_time = {task for version in in_time for task in version.done}
+    ticked = [task for task in step.tasks if task.id in last.done]
+    musts = [task.id in done_in_time for task in ticked if task.weight == "must"]
+    stretches = [task.id in done_in_time for task in ticked if task.weight == "stretch"]
     lines: list[Line] = []
     full = late = 0
-
-    def earn(rule: Rule, each: int, count: int, count_in_time: int) -> None:
-        nonlocal full, late
+    for rule, each, count, count_in_time in (
+            (Rule.CHECKED_IN, rules.check_in, 1, int(bool(in_time))),
+            (Rule.MUST, rules.must, len(musts), sum(musts)),
+            (Rule.STRETCH, rules.stretch, len(stretches), sum(stretches)),
+            (Rule.EVIDENCE, rules.evidence, int(bool(last.links)), int(any(version.links for version in in_time)))):
         if count:
             lines.append(Line(rule, each * count, count))
             full += each * count
             late += each * (count - count_in_time)
-
-    earn(Rule.CHECKED_IN, rules.check_in, 1, min(1, len(in_time)))
-    for rule, weight, each in ((Rule.MUST, "must", rules.must), (Rule.STRETCH, "stretch", rules.stretch)):
-        done = {task.id for task in step.tasks if task.weight == weight} & set(last.done)
-        earn(rule, each, len(done), len(done & done_in_time))
-    earn(Rule.EVIDENCE, rules.evidence, int(bool(last.links)), int(any(version.links for version in in_time)))
     lost = late - late * rules.late_percent // 100
     if lost:
         lines.append(Line(Rule.LATE, -lost))
@@ -104,7 +103,7 @@ class Record:
 
     @cached_property
     def place(self) -> Place:
-        return Place(self.course, self.events)
+        return Place(self.course, self._parted[1])
 
     @cached_property
     def present(self) -> bool:
@@ -118,28 +117,33 @@ class Record:
 
     @cached_property
     def _came_and_went(self) -> list[Joined | Left]:
-        return [event for event in self.events if isinstance(event, Joined | Left)]
+        return [event for event in self._parted[1] if isinstance(event, Joined | Left)]
 
     @cached_property
-    def _versions(self) -> dict[StepId, list[CheckedIn]]:
-        found: dict[StepId, list[CheckedIn]] = {}
+    def _parted(self) -> tuple[dict[StepId, list[CheckedIn]], list[Event]]:
+        """The check-ins by step, and whatever else happened: of which there is little, however long the journal."""
+        versions: dict[StepId, list[CheckedIn]] = {}
+        others: list[Event] = []
         for event in self.events:
             if isinstance(event, CheckedIn):
-                found.setdefault(event.step, []).append(event)
-        return found
+                versions.setdefault(event.step, []).append(event)
+            else:
+                others.append(event)
+        return versions, others
 
     def versions(self, step_id: StepId) -> Sequence[CheckedIn]:
         """Every check-in for the step, oldest first."""
-        return self._versions.get(step_id, [])
+        return self._parted[0].get(step_id, ())
 
     @cached_property
     def rested(self) -> frozenset[StepId]:
         """A check-in after all takes the place of the rest."""
-        return frozenset(event.step for event in self.events if isinstance(event, Rested)) - set(self._versions)
+        versions, others = self._parted
+        return frozenset(event.step for event in others if isinstance(event, Rested) and event.step not in versions)
 
     @cached_property
     def settled(self) -> frozenset[StepId]:
-        return self.rested | frozenset(self._versions)
+        return self.rested.union(self._parted[0])
 
     @cached_property
     def rests_left(self) -> int:
@@ -152,11 +156,11 @@ class Record:
 
     @cached_property
     def granted(self) -> tuple[Granted, ...]:
-        return tuple(event for event in self.events if isinstance(event, Granted))
+        return tuple(event for event in self._parted[1] if isinstance(event, Granted))
 
     @cached_property
     def points(self) -> int:
-        return sum(self.score(step_id).points for step_id in self._versions) + sum(one.points for one in self.granted)
+        return sum(self.score(step_id).points for step_id in self._parted[0]) + sum(one.points for one in self.granted)
 
     def state(self, step: Step) -> State:
         versions = self.versions(step.id)

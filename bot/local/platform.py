@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from bot.herald import Rejected
 from bot.ledger import Account, Receipt, Room
 from bot.local import render
 from bot.local.history import History, Post, direct
-from bot.local.people import NINETY, Person
+from bot.local.people import NINETY
 from bot.messages import DeliveryKey, Message
 from scheduler.clock import Clock
 
@@ -17,11 +16,10 @@ from scheduler.clock import Clock
 class LocalPlatform:
     """Posting the same key again gives the receipt of the post that is there. Threads there are none."""
 
-    def __init__(self, history: History, clock: Clock, room: Room, people: Iterable[Person]) -> None:
+    def __init__(self, history: History, clock: Clock, room: Room) -> None:
         self._history = history
         self._clock = clock
         self._room = room
-        self._accounts = frozenset(person.account for person in people)
 
     async def ready(self, to: Room | Account) -> None:
         """At once: nobody rations this chat."""
@@ -41,7 +39,7 @@ class LocalPlatform:
 
     def _place(self, to: Room | Account) -> str:
         if isinstance(to, Account):
-            if to not in self._accounts:
+            if to.platform != "local":
                 raise Rejected(f"nobody here is called {to.user}")
             return direct(to.user)
         if to != self._room:

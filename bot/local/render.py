@@ -8,8 +8,9 @@ what somebody typed can only ever become text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC
+from functools import lru_cache
 from html import escape
 from typing import assert_never
 from zoneinfo import ZoneInfo
@@ -203,11 +204,11 @@ def _options(kind: str, name: str, options: Sequence[Option]) -> str:
 
 
 def block(said: Text) -> str:
-    return _written(said, _MARKDOWN.render)
+    return _written(said, False)
 
 
 def inline(said: Text) -> str:
-    return _written(said, _LINES.renderInline)
+    return _written(said, True)
 
 
 def text(said: str) -> str:
@@ -229,10 +230,17 @@ def when(one: When) -> str:
     return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}" data-style="{one.style}"{known}>{text(said)}</time>'
 
 
-def _written(said: Text, write: Callable[[str, EnvType], str]) -> str:
+def _written(said: Text, inline: bool) -> str:
     marked = "".join(piece.text.translate(_MARKS) if isinstance(piece, Markdown) else f"{_OPEN}{number}{_CLOSE}"
                      for number, piece in enumerate(said))
-    return write(marked, {"pieces": said}).strip()
+    parser = _LINES if inline else _MARKDOWN
+    return str(parser.renderer.render(_tokens(marked, inline), parser.options, {"pieces": said})).strip()
+
+
+# Without what people typed, the texts are the guide's, and few; to parse one takes longer than to write it ten times.
+@lru_cache(maxsize=1024)
+def _tokens(marked: str, inline: bool) -> Sequence[Token]:
+    return _LINES.parseInline(marked) if inline else _MARKDOWN.parse(marked)
 
 
 def _piece(piece: Piece) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
-from bot.herald import _owe_all_nudges
+from bot.herald import owe_nudges
 from bot.ledger import State
 from bot.store import tables
 from bot.store.database import Database
@@ -159,7 +159,7 @@ def doubt(database: Database, now: datetime) -> int:
     database that is no more, so the herald shall look for it before it sends it. Returns how many that are."""
     ledger = StoredLedger(database)
     # Those too that were derived only after the copy was made.
-    ledger.transact_here(lambda tx: _owe_all_nudges(tx, now))
+    ledger.transact_here(lambda tx: owe_nudges(tx, now))
     return database.run_here(lambda connection: connection.execute(
         update(tables.delivery).where(_d.state == State.OWED.value, _d.due <= now)
         .values(state=State.UNKNOWN.value)).rowcount)

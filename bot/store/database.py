@@ -1,4 +1,4 @@
-"""The engine, and the threads in which a database is spoken to: one for SQLite, a few for PostgreSQL."""
+"""The database, and the threads in which it is spoken to: one for SQLite, a few for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from sqlite3 import Connection as SQLite
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
 from bot.ledger import Unsaved
 from bot.settings import BadSettings
-from bot.store import postgresql
+from bot.store import postgresql, sqlite
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BUSY = 2.0
-"""Seconds to wait for another process's lock; a chat platform wants its answer within three."""
-PATIENCE = 2.5
+BUSY = 12.0
+"""Seconds to wait for another process's lock. A database may stall for ten; meanwhile the shells tell whoever asked."""
+PATIENCE = 15.0
 """Seconds from the call of `run` to Unsaved at PostgreSQL, all statements and further tries together."""
 CONNECTIONS = 8
 """To PostgreSQL, and threads that use them."""
@@ -58,9 +56,12 @@ class Database:
         self._durable = durable
         self._served = address.get_backend_name() == "postgresql"
         self.engine = postgresql.engine(address, durable, BUSY, CONNECTIONS) if self._served \
-            else _sqlite(address, durable)
+            else sqlite.engine(address, durable, BUSY)
         # SQLite lets one writer in at a time; a queue of our own is fairer and faster than its lock.
-        self._threads = ThreadPoolExecutor(CONNECTIONS if self._served else 1, "ninety-database")
+        self._errors = NoneFree, DBAPIError, self.engine.dialect.loaded_dbapi.Error
+        self._writer = None if self._served else sqlite.Writer(self.engine, BUSY, self._unsaved)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "ninety-database")
+        self._looks = ThreadPoolExecutor(1, "ninety-looks")
 
     async def __aenter__(self) -> Database:
         return self
@@ -70,7 +71,10 @@ class Database:
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
         self._threads.shutdown()
+        self._looks.shutdown()
         self.engine.dispose()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -80,11 +84,10 @@ class Database:
         (a request, a key) by which it is known to have been done."""
         if not self._durable:
             return self.run_here(work)
-        loop = asyncio.get_running_loop()
-        if not self._served:
-            return await loop.run_in_executor(self._threads, self.run_here, work)
+        if self._writer is not None:
+            return await self._writer.run(work)
         turn = _Turn()
-        future = loop.run_in_executor(self._threads, self._run, work, turn)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, turn)
         try:
             await asyncio.wait({future}, timeout=PATIENCE)
         except asyncio.CancelledError:
@@ -99,7 +102,26 @@ class Database:
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """In this thread; for start-up and tests."""
-        return self._run(work, _Turn())
+        return self._writer.run_here(work) if self._writer is not None else self._run(work, _Turn())
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """The same for what only reads, and must not queue behind those who write; one at a time."""
+        def looked() -> T:
+            try:
+                with self.engine.connect().execution_options(**{sqlite.LOOKS: True}) as connection, connection.begin():
+                    return work(connection)
+            except self._errors as error:
+                raise self._unsaved(error) from None
+
+        return await asyncio.get_running_loop().run_in_executor(self._looks, looked)
+
+    async def mark(self) -> object:
+        """Equal to an earlier one: nobody has written since. It costs next to nothing."""
+        if self._writer is not None:
+            return self._writer.mark()
+        # Whoever has the same snapshot sees the same rows.
+        return await self.look(lambda connection: connection.exec_driver_sql(
+            "SELECT CAST(pg_current_snapshot() AS text)").scalar())
 
     def _run(self, work: Callable[[Connection], T], turn: _Turn) -> T:
         tries = 0
@@ -112,18 +134,14 @@ class Database:
                     done = work(connection)
                     worked = True
                 return done
-            except NoneFree:
-                log.error("The database did not take a transaction: all connections are taken")
-                raise Unsaved from None
-            except DBAPIError as error:
+            except self._errors as error:
                 if not turn.over and self._worth_another(error, tries, worked):
                     continue
-                raise self._unsaved(error, turn, connected) from (None if self._served else error)
+                raise self._unsaved(error, turn, connected) from None
 
-    def _worth_another(self, error: DBAPIError, tries: int, worked: bool) -> bool:
+    @staticmethod
+    def _worth_another(error: Exception, tries: int, worked: bool) -> bool:
         """After a pause, where that helps."""
-        if not self._served:
-            return False
         if postgresql.collided(error) and tries < TRIES:
             time.sleep(random.uniform(0, 0.01 * 2 ** tries))  # noqa: S311  # so that the two do not meet again
             return True
@@ -131,16 +149,16 @@ class Database:
         if postgresql.taken(error):
             return tries < 3
         # The server was restarted, perhaps. Before a commit was asked for, nothing can have been kept.
-        return error.connection_invalidated and not worked and tries < 3
+        return postgresql.broken(error) and not worked and tries < 3
 
-    def _unsaved(self, error: DBAPIError, turn: _Turn, connected: bool) -> Unsaved:
+    def _unsaved(self, error: BaseException, turn: _Turn | None = None, connected: bool = True) -> Unsaved:
         """Never the error itself: PostgreSQL quotes members' words in it. At SQLite the engine hides them."""
-        if turn.over:
+        if turn is not None and turn.over:
             log.error("The database did not take a transaction: it took longer than %g s", PATIENCE)
             return Unsaved()
-        told = postgresql.cause(error) if self._served else str(error.orig)
+        told = postgresql.cause(error)
         log.error("The database did not take a transaction: %s", told)
-        if self._served and not connected:
+        if self._served and not connected and not isinstance(error, NoneFree):
             return NoDatabase(f"PostgreSQL does not let me in at {self.engine.url.render_as_string()} "
                               f"(NINETY_DATABASE_URL): {told}")
         return Unsaved()
@@ -190,27 +208,3 @@ def _address(url: str) -> URL:
         raise ValueError(f"{address.drivername} is not supported: use {_ADDRESSES}")
     return address.set(drivername=kind)
 
-
-def _sqlite(address: URL, durable: bool) -> Engine:
-    path = address.database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address, hide_parameters=True, connect_args={"timeout": BUSY, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: SQLite, _: Any) -> None:
-        # We say BEGIN ourselves: the driver would begin only before the first write, and a transaction that read first
-        # could then fail to become a writer.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        # FULL: an acknowledged check-in survives a power cut, not only a crash of ours.
-        cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine

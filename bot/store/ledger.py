@@ -8,36 +8,49 @@ that is promised rests on unique rows and on updates that say what they expect t
 
 from __future__ import annotations
 
-from collections import ChainMap, defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, MutableMapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache, partial
 from hashlib import blake2b
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+from typing import cast as seen_as
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
+    ClauseElement,
     Connection,
+    Dialect,
     Integer,
     Row,
+    Select,
+    String,
     Table,
-    and_,
     bindparam,
     case,
     cast,
     delete,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.types import TypeEngine
 
 from bot.cohort.enrolment import folded
 from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Moved, Rested, Seq, Voided
+from bot.cohort.scoring import Record
 from bot.ledger import (
     Account,
     Claim,
@@ -61,11 +74,11 @@ from bot.ledger import (
 from bot.messages import DeliveryKey
 from bot.store import tables
 from bot.store.database import Database
+from bot.store.tables import instant, kept
 from content.edition import Edition
 from content.model import PostKind, StepId
 
 T = TypeVar("T")
-INSERT = TypeVar("INSERT", sqlite.Insert, postgresql.Insert, sqlite.Insert | postgresql.Insert)
 
 _CHANGEABLE = ("name", "alias", "shows_name", "zone", "nudges", "present", "points")
 
@@ -76,90 +89,253 @@ _KINDS: dict[str, type[Event]] = {
 _KIND_OF = {kind: name for name, kind in _KINDS.items()}
 _OPEN = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
 
-# Statements that a check-in or a tick runs are built once: SQLAlchemy takes longer to build one than SQLite to run it.
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+class _Cursor(Protocol):
+    rowcount: int
+
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+    def executemany(self, words: str, values: Iterable[Mapping[str, object]]) -> object: ...
+
+
+class _Driver(Protocol):
+    """What sqlite3 and psycopg have in common."""
+
+    def execute(self, words: str, values: Mapping[str, object]) -> _Cursor: ...
+    def cursor(self) -> _Cursor: ...
+    def pipeline(self) -> AbstractContextManager[object]:
+        """Psycopg alone: what is begun within goes out at once, and is answered in the end."""
+
+
+class _Statement:
+    """What a check-in or a tick runs, made into each database's words once, and given to the driver itself: to have
+    SQLAlchemy run it takes several times as long as SQLite does. Rows are tuples, and instants and JSON as they are
+    kept."""
+
+    def __init__(self, built: ClauseElement | Callable[[str], ClauseElement], *columns: str) -> None:
+        """`columns` are those that are written, when the statement does not say. What differs is built by dialect."""
+        self._built = built
+        self._columns = list(columns) or None
+        self._words: dict[str, tuple[str, dict[str, object]]] = {}
+
+    def words(self, dialect: str) -> tuple[str, dict[str, object]]:
+        """And the values that never change."""
+        if dialect not in self._words:
+            built = self._built(dialect) if callable(self._built) else self._built
+            compiled = built.compile(dialect=_DIALECTS[dialect], column_keys=self._columns)
+            self._words[dialect] = str(compiled), {
+                name: value for name, value in compiled.params.items() if value is not None}
+        return self._words[dialect]
+
+
+_DIALECTS: dict[str, Dialect] = {
+    "sqlite": sqlite.dialect(paramstyle="named"),
+    "postgresql": psycopg.dialect(),  # type: ignore[no-untyped-call]
+}
+
+
+def _insert_if_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """What is there already stays as it is."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _owe(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """What is there already stays as it is, but what was withdrawn is owed again."""
+    new: sqlite.Insert | postgresql.Insert = \
+        postgresql.insert(tables.delivery) if dialect == "postgresql" else sqlite.insert(tables.delivery)
+    return new.on_conflict_do_update(
+        index_elements=[_d.key], where=_d.state == State.WITHDRAWN.value,
+        set_={name: new.excluded[name] for name in ("due", "latest", "state", "claimable", "reason")}).inline()
+
+
+def _listed(dialect: str, name: str, kind: type[TypeEngine[Any]] = String) -> Select[Any]:
+    """The elements of a JSON array: a list of any length in a statement that stays the same."""
+    if dialect == "postgresql":
+        return select(cast(func.json_array_elements_text(cast(bindparam(name), JSON)).column_valued("one"), kind))
+    return select(func.json_each(bindparam(name)).table_valued("value").c.value)
+
+
+def _claimable(dialect: str) -> Select[Any]:
+    return (select(tables.delivery).where(*_IN_LANE, _d.claimable <= bindparam("now"),
+                                          or_(*(_d.state == one for one in _OPEN)),
+                                          _d.key.not_in(_listed(dialect, "besides")),
+                                          _d.cohort.not_in(select(_r.cohort).where(
+                                              _r.platform == bindparam("platform"),
+                                              _r.workspace.in_(_listed(dialect, "full")))))
+            .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
+
+
 _c, _m, _j, _d = tables.cohort.c, tables.member.c, tables.journal.c, tables.delivery.c
-_HERS = (_m.platform == bindparam("platform"), _m.workspace == bindparam("workspace"), _m.user == bindparam("user"))
-_ON_BOARD = (_m.cohort == bindparam("cohort"), _m.present, _m.points > 0)
-_r, _l, _k = tables.room.c, tables.linked_account.c, tables.code.c
-_COHORT_IN = select(_r.cohort).where(_r.platform == bindparam("platform"), _r.workspace == bindparam("workspace"),
-                                     _r.channel == bindparam("channel"))
-_ROOMS = select(_r.platform, _r.workspace, _r.channel).where(_r.cohort == bindparam("cohort")).order_by(_r.id)
-_COHORTS = select(_c.id).order_by(_c.id)
-_NUDGES_OWED = select(_c.nudges_owed).where(_c.id == bindparam("cohort"))
-_MEMBER = select(tables.member).where(_m.id == bindparam("member"))
+_r, _l, _k, _s, _t = tables.room.c, tables.linked_account.c, tables.code.c, tables.sender.c, tables.total.c
+_COHORT_IN = _Statement(select(_r.cohort).where(
+    _r.platform == bindparam("platform"), _r.workspace == bindparam("workspace"), _r.channel == bindparam("channel")))
+_ROOMS = _Statement(select(_r.platform, _r.workspace, _r.channel).where(_r.cohort == bindparam("cohort"))
+                    .order_by(_r.id))
+_COHORTS = _Statement(select(_c.id).order_by(_c.id))
+_NUDGES_OWED = _Statement(select(_c.nudges_owed).where(_c.id == bindparam("cohort")))
+_MEMBER = _Statement(select(tables.member).where(_m.id == bindparam("member")))
 _LINKED = select(_l.member).where(_l.platform == bindparam("platform"), _l.workspace == bindparam("workspace"),
                                   _l.user == bindparam("user"))
-_ACCOUNTS = select(_l.platform, _l.workspace, _l.user).where(_l.member == bindparam("member")).order_by(_l.id)
-# Who linked an account says where it belongs, though it may have joined by itself before.
-_LINKED_FIRST = case((_m.id.in_(_LINKED), 0), else_=1)
-_ENROLMENT = select(tables.member).where(
-    _m.cohort == bindparam("cohort"), or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(_LINKED_FIRST).limit(1)
+_JOINED = select(_m.id).where(_m.platform == bindparam("platform"), _m.workspace == bindparam("workspace"),
+                              _m.user == bindparam("user"))
+_ACCOUNTS = _Statement(select(_l.platform, _l.workspace, _l.user).where(_l.member == bindparam("member"))
+                       .order_by(_l.id))
+# Who linked an account says where it belongs, though it may have joined by itself before. Each of the two is a look
+# into an index; asked with OR, both databases would go through the whole cohort.
+_WHO = func.coalesce(_LINKED.where(_l.cohort == bindparam("cohort")).scalar_subquery(),
+                     _JOINED.where(_m.cohort == bindparam("cohort")).scalar_subquery())
+_ENROLMENT = _Statement(select(tables.member).where(_m.id == _WHO))
 # Advisory locks, which cost no write, so that somebody who only looks causes none. Members are locked by their ids, and
 # whoever is none yet by a negative number; the names of a cohort by two numbers, which are never the same as one.
-_WHOSE = select(func.coalesce(_ENROLMENT.with_only_columns(_m.id).scalar_subquery(),
-                              bindparam("nobody", type_=BigInteger)).label("key")).subquery()
-_LOCK_ENROLMENT = select(_WHOSE.c.key, func.pg_advisory_xact_lock(_WHOSE.c.key))
-_LOCK_MEMBER = select(func.pg_advisory_xact_lock(bindparam("member", type_=BigInteger)))
-_LOCK_OF_COHORT = select(func.pg_advisory_xact_lock(
-    cast(bindparam("what", type_=Integer), Integer), cast(bindparam("cohort", type_=BigInteger), Integer)))
+_WHOSE = select(func.coalesce(_WHO, bindparam("nobody", type_=BigInteger)).label("key")).subquery()
+_LOCK_ENROLMENT = _Statement(select(_WHOSE.c.key, func.pg_advisory_xact_lock(_WHOSE.c.key)))
+_LOCK_MEMBER = _Statement(select(func.pg_advisory_xact_lock(bindparam("member", type_=BigInteger))))
+_LOCK_OF_COHORT = _Statement(select(func.pg_advisory_xact_lock(
+    cast(bindparam("what", type_=Integer), Integer), cast(bindparam("cohort", type_=BigInteger), Integer))))
 _NAMES, _NUDGES = 1, 2
-_ENROLMENTS = select(tables.member).where(or_(and_(*_HERS), _m.id.in_(_LINKED))).order_by(
-    _m.cohort.desc(), _LINKED_FIRST)
-_JOURNAL = select(tables.journal).where(_j.member == bindparam("member")).order_by(_j.seq)
-_CHANGE_MEMBER = update(tables.member).where(_m.id == bindparam("id_"))
-_WITH_POINTS = select(func.count()).select_from(tables.member).where(*_ON_BOARD)
-_ABOVE = _WITH_POINTS.where(_m.points > bindparam("points_"))
-_WITHDRAW = update(tables.delivery).where(
-    _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_"))
-_WITHDRAW_STEP = _WITHDRAW.where(_d.step == bindparam("step_"))
+_ENROLMENTS = _Statement(select(tables.member).where(_m.id.in_(union_all(_LINKED, _JOINED))).order_by(
+    _m.cohort.desc(), case((_m.id.in_(_LINKED), 0), else_=1)))
+_AFTER = (_m.cohort == bindparam("cohort"), _m.id > bindparam("after"))
+_MEMBERS = _Statement(select(tables.member).where(*_AFTER, _m.id <= bindparam("upto"), _m.present).order_by(_m.id))
+_ADD_MEMBER = _Statement(insert(tables.member).returning(_m.id), *(one.name for one in _m if one.name != "id"))
+_JOURNAL = _Statement(select(_j.seq, _j.at, _j.kind, _j.body, _j.request).where(_j.member == bindparam("member"))
+                      .order_by(_j.seq))
+_JOURNALS = _Statement(select(_j.member, _j.seq, _j.at, _j.kind, _j.body, _j.request)
+                       # By the members' own index: one by cohort would read all of it for each page.
+                       .where(_j.member.in_(
+                           select(_m.id).where(*_AFTER).order_by(_m.id).limit(bindparam("most"))))
+                       .order_by(_j.member, _j.seq))
+_ALL = 2**31 - 1
+_APPEND = _Statement(lambda dialect: _insert_if_new(dialect, tables.journal).returning(_j.seq),
+                     "cohort", "member", "at", "kind", "body", "request")
+_ON_BOARD = (_m.cohort == bindparam("cohort"), _m.present, _m.points > 0)
+_TOP = _Statement(select(tables.member).where(*_ON_BOARD).order_by(_m.points.desc(), _m.shown).limit(bindparam("rows")))
+_TIED_BEFORE, _TIED_AFTER = (_Statement(select(tables.member).where(
+    *_ON_BOARD, _m.points == bindparam("points_"), than).order_by(order).limit(1)) for than, order in (
+    (_m.shown < bindparam("shown_"), _m.shown.desc()), (_m.shown > bindparam("shown_"), _m.shown)))
+_AHEAD = _Statement(select(tables.member).where(*_ON_BOARD, _m.points > bindparam("points_"))
+                    .order_by(_m.points, _m.shown.desc()).limit(1))
+_BEHIND = _Statement(select(tables.member).where(*_ON_BOARD, _m.points < bindparam("points_"))
+                     .order_by(_m.points.desc(), _m.shown).limit(1))
+_STANDING = _Statement(select(
+    func.coalesce(func.sum(case((_t.points > bindparam("points_"), _t.members), else_=0)), 0),
+    func.coalesce(func.sum(_t.members), 0)).where(_t.cohort == bindparam("cohort")))
+_WITHDRAWN = update(tables.delivery).where(
+    _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_")).values(
+    state=State.WITHDRAWN.value, reason=bindparam("why"), claimable=null())
+_WITHDRAW = _Statement(_WITHDRAWN)
+_WITHDRAW_STEP = _Statement(_WITHDRAWN.where(_d.step == bindparam("step_")))
+_OWE = _Statement(_owe, *(one.name for one in _d if one.name not in {
+    "id", "message", "link", "sent_at", "report"}))
 _IN_LANE = (_d.platform == bindparam("platform"), _d.private == bindparam("private"))
-_CLAIMABLE = (select(tables.delivery).where(*_IN_LANE, _d.claimable <= bindparam("now"), _d.state.in_(_OPEN),
-                                              _d.key.not_in(bindparam("besides", expanding=True)))
-              .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
-_SENDING = update(tables.delivery).where(_d.id.in_(bindparam("ids", expanding=True))).values(
-    state=State.SENDING.value, attempt=_d.attempt + 1)
-_s = tables.sender.c
-_SENDER = select(tables.sender).where(_s.platform == bindparam("platform"))
-_TERM = select(_s.term).where(_s.platform == bindparam("platform")).with_for_update(read=True)
-_SENDER_BECOMES = update(tables.sender).where(
+_CLAIMABLE = _Statement(_claimable)
+_SENDING = _Statement(lambda dialect: update(tables.delivery).where(
+    _d.id.in_(_listed(dialect, "ids", BigInteger))).values(state=State.SENDING.value, attempt=_d.attempt + 1))
+_FINISH = _Statement(update(tables.delivery).where(
+    _d.key == bindparam("key_"), _d.attempt == bindparam("attempt_"), _d.state == State.SENDING.value),
+    "state", "reason", "claimable", "message", "link", "sent_at")
+_SENDER = _Statement(select(tables.sender).where(_s.platform == bindparam("platform")))
+_TERM = _Statement(select(_s.term).where(_s.platform == bindparam("platform")).with_for_update(read=True))
+_SENDER_BECOMES = _Statement(update(tables.sender).where(
     _s.platform == bindparam("platform_"), _s.holder == bindparam("holder_"), _s.term == bindparam("term_"),
-    _s.beat == bindparam("beat_"))
-_NEXT_DUE = select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
+    _s.beat == bindparam("beat_")), "platform", "holder", "term", "beat")
+_REPORTED = _Statement(select(tables.delivery).where(_d.report == bindparam("report_")).order_by(_d.due, _d.id))
+_DELIVERIES = _Statement(select(tables.delivery).where(_d.cohort == bindparam("cohort")).order_by(_d.due, _d.id))
+_NEXT_DUE = _Statement(select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1))
+
+
+@cache
+def _change_member(names: tuple[str, ...]) -> _Statement:
+    return _Statement(update(tables.member).where(_m.id == bindparam("id_")), *names)
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------------
 
 
 class StoredLedger:
-    """Cohorts are read once: all that changes in them is how far their nudges are owed, which is asked for apart."""
+    """Cohorts are read once, and where they live: all that changes in them is how far their nudges are owed, which is
+    asked for apart."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cohorts: dict[CohortId, Cohort] = {}
+        self._homes: dict[Room, CohortId] = {}
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
-        done, read = await self._database.run(partial(self._worked, work))
-        self._cohorts |= read
-        return done
+        return self._learned(await self._database.run(partial(self._worked, work)))
 
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
-        done, read = self._database.run_here(partial(self._worked, work))
-        self._cohorts |= read
-        return done
+        return self._learned(self._database.run_here(partial(self._worked, work)))
 
-    def _worked(self, work: Callable[[Transaction], T], connection: Connection) -> tuple[T, dict[CohortId, Cohort]]:
+    async def mark(self) -> object:
+        """Equal to an earlier one: nothing was written since, by anybody."""
+        return await self._database.mark()
+
+    def _worked(self, work: Callable[[Transaction], T], connection: Connection) -> tuple[T, StoredTransaction]:
         # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
-        read: dict[CohortId, Cohort] = {}
-        return work(StoredTransaction(connection, ChainMap(read, self._cohorts))), read
+        tx = StoredTransaction(connection, self._cohorts, self._homes)
+        done = work(tx)
+        tx.flush()
+        return done, tx
+
+    def _learned(self, done: tuple[T, StoredTransaction]) -> T:
+        answer, tx = done
+        self._cohorts |= tx.cohorts_read
+        self._homes |= tx.homes_read
+        return answer
 
 
 class StoredTransaction:
-    def __init__(self, connection: Connection, cohorts: MutableMapping[CohortId, Cohort]) -> None:
+    def __init__(self, connection: Connection, cohorts: Mapping[CohortId, Cohort] = MappingProxyType({}),
+                 homes: Mapping[Room, CohortId] = MappingProxyType({})) -> None:
         self._connection = connection
-        self._cohorts = cohorts
-        self._locks = connection.dialect.name == "postgresql"
+        self._driver: _Driver = seen_as(_Driver, connection.connection.driver_connection)
+        self._dialect = connection.dialect.name
+        self._locks = self._dialect == "postgresql"
+        self._cohorts, self._homes = cohorts, homes
+        self.cohorts_read: dict[CohortId, Cohort] = {}
+        self.homes_read: dict[Room, CohortId] = {}
         self._read: dict[MemberId, Member] = {}
+        self._later: list[tuple[_Statement, dict[str, object]]] = []
+
+    def _run(self, statement: _Statement, **values: object) -> _Cursor:
+        if self._later:
+            return self._run_together((statement, values))[-1]
+        words, constants = statement.words(self._dialect)
+        return self._driver.execute(words, constants | values)
+
+    def _run_together(self, *statements: tuple[_Statement, dict[str, object]]) -> list[_Cursor]:
+        """On a server, after what was left for later: one way there and back for all of them."""
+        self._later, later = [], self._later
+        with self._driver.pipeline():
+            return [self._run(statement, **values) for statement, values in (*later, *statements)]
+
+    def flush(self) -> None:
+        if self._later:
+            self._run_together()
+
+    @property
+    def _core(self) -> Connection:
+        self.flush()
+        return self._connection
+
+    def _run_all(self, statement: _Statement, values: Iterable[dict[str, object]]) -> int:
+        """How many rows it was about."""
+        self.flush()
+        words, constants = statement.words(self._dialect)
+        cursor = self._driver.cursor()
+        cursor.executemany(words, [constants | one for one in values])
+        return cursor.rowcount
 
     def _lock(self, what: int, cohort: CohortId) -> None:
         if self._locks:
-            self._connection.execute(_LOCK_OF_COHORT, {"what": what, "cohort": cohort})
+            self._run(_LOCK_OF_COHORT, what=what, cohort=cohort)
 
     # --- cohorts
 
@@ -168,9 +344,9 @@ class StoredTransaction:
                     graduate_role: str = "") -> Cohort:
         if self.cohort_in(room) is not None:
             raise RoomTaken(str(room))
-        self._connection.execute(_insert_if_new(self._connection.dialect.name, tables.edition),
+        self._core.execute(_insert_if_new(self._dialect, tables.edition),
                                  {"digest": edition.digest, "snapshot": edition.dump()})
-        result = self._connection.execute(insert(tables.cohort).values(
+        result = self._core.execute(insert(tables.cohort).values(
             title=title, start=start, zone=zone, digest=edition.digest, platform=room.platform,
             workspace=room.workspace, channel=room.channel, salt=salt, opened_at=at,
             organiser_platform=organiser and organiser.platform, organiser_workspace=organiser and organiser.workspace,
@@ -181,154 +357,193 @@ class StoredTransaction:
         return self.cohort(cohort)
 
     def cohort(self, cohort: CohortId) -> Cohort:
-        if cohort not in self._cohorts:
-            row = self._connection.execute(
+        found = self._cohorts.get(cohort) or self.cohorts_read.get(cohort)
+        if found is None:
+            found = self.cohorts_read[cohort] = _cohort(self._core.execute(
                 select(tables.cohort, tables.edition.c.snapshot).join(tables.edition)
-                .where(tables.cohort.c.id == cohort)).one()
-            self._cohorts[cohort] = _cohort(row)
-        return self._cohorts[cohort]
+                .where(tables.cohort.c.id == cohort)).one())
+        return found
 
     def cohorts(self) -> Sequence[Cohort]:
-        return [self.cohort(CohortId(row.id)) for row in
-                self._connection.execute(_COHORTS)]
+        return [self.cohort(CohortId(cohort)) for cohort, in self._run(_COHORTS).fetchall()]
 
     def cohort_in(self, room: Room) -> Cohort | None:
-        found = self._connection.execute(_COHORT_IN, {
-            "platform": room.platform, "workspace": room.workspace, "channel": room.channel}).scalar()
-        return None if found is None else self.cohort(CohortId(found))
+        home = self._homes.get(room)
+        if home is None:
+            found = self._run(_COHORT_IN, **vars(room)).fetchone()
+            if found is None:
+                return None
+            home = self.homes_read[room] = CohortId(found[0])
+        return self.cohort(home)
 
     def rooms(self, cohort: CohortId) -> Sequence[Room]:
-        return [Room(*row) for row in self._connection.execute(_ROOMS, {"cohort": cohort})]
+        return [Room(*row) for row in self._run(_ROOMS, cohort=cohort).fetchall()]
 
     def add_room(self, cohort: CohortId, room: Room) -> None:
-        taken = self._connection.execute(_counted(_insert_if_new(self._connection.dialect.name, tables.room).values(
-            cohort=cohort, **vars(room)))).rowcount == 0
+        taken = self._core.execute(_insert_if_new(self._dialect, tables.room).values(
+            cohort=cohort, **vars(room)).returning(_r.id)).first() is None
         if taken:
             raise RoomTaken(str(room))
 
     # --- codes
 
     def keep_code(self, digest: str, code: Code) -> None:
-        self._connection.execute(insert(tables.code).values(digest=digest, **vars(code)))
+        self._core.execute(insert(tables.code).values(digest=digest, **vars(code)))
 
     def take_code(self, digest: str, now: datetime) -> Code | None:
         # Two that sweep at once would wait for each other's rows.
-        self._connection.execute(delete(tables.code).where(_k.digest.in_(
+        self._core.execute(delete(tables.code).where(_k.digest.in_(
             select(_k.digest).where(_k.expires <= now).with_for_update(skip_locked=True))))
-        row = self._connection.execute(
+        row = self._core.execute(
             delete(tables.code).where(_k.digest == digest).returning(_k.cohort, _k.member, _k.expires)).one_or_none()
         return None if row is None else Code(*row)
 
     # --- members
 
     def member(self, member: MemberId) -> Member:
-        return self._known(self._connection.execute(_MEMBER, {"member": member}).one())
+        row = self._run(_MEMBER, member=member).fetchone()
+        if row is None:
+            raise LookupError(f"there is no member {member}")
+        return self._known(row)
 
     def enrolment(self, cohort: CohortId, account: Account) -> Member | None:
-        whose = {"cohort": cohort} | vars(account)
-        locked = self._connection.execute(_LOCK_ENROLMENT, whose | {"nobody": _nobody(cohort, account)}).scalar() \
-            if self._locks else None
-        row = self._connection.execute(_ENROLMENT, whose).one_or_none()
-        if self._locks and row is not None and row.id != locked:
+        whose: dict[str, object] = {"cohort": cohort} | vars(account)
+        locked = None
+        if self._locks:
+            lock, found = self._run_together(
+                (_LOCK_ENROLMENT, {"nobody": _nobody(cohort, account)} | whose), (_ENROLMENT, whose))[-2:]
+            locked, row = lock.fetchone(), found.fetchone()
+        else:
+            row = self._run(_ENROLMENT, **whose).fetchone()
+        if locked is not None and row is not None and row[0] != locked[0]:
             # While we waited, whoever was none became a member, or the account was linked to another one.
-            self._connection.execute(_LOCK_MEMBER, {"member": row.id})
-            row = self._connection.execute(_MEMBER, {"member": row.id}).one()
+            self._run(_LOCK_MEMBER, member=row[0])
+            return self.member(MemberId(row[0]))
         return None if row is None else self._known(row)
 
-    def _known(self, row: Row[Any]) -> Member:
-        member = self._read[MemberId(row.id)] = _member(row)
+    def _known(self, row: tuple[Any, ...]) -> Member:
+        member = _member(row)
+        self._read[member.id] = member
         return member
 
     def enrolments(self, account: Account) -> Sequence[Member]:
-        found = [_member(row) for row in self._connection.execute(_ENROLMENTS, vars(account))]
+        found = [_member(row) for row in self._run(_ENROLMENTS, **vars(account)).fetchall()]
         return list({member.cohort: member for member in reversed(found)}.values())[::-1]
 
     def accounts(self, member: Member) -> Sequence[Account]:
-        return [member.account, *(Account(*row) for row in self._connection.execute(_ACCOUNTS, {"member": member.id}))]
+        return [member.account, *(Account(*row) for row in self._run(_ACCOUNTS, member=member.id).fetchall())]
 
     def link(self, member: Member, account: Account) -> None:
-        self._connection.execute(delete(tables.linked_account).where(
+        self._core.execute(delete(tables.linked_account).where(
             _l.cohort == member.cohort, _l.platform == account.platform, _l.workspace == account.workspace,
             _l.user == account.user))
-        self._connection.execute(insert(tables.linked_account).values(
+        self._core.execute(insert(tables.linked_account).values(
             cohort=member.cohort, member=member.id, **vars(account)))
 
-    def members(self, cohort: CohortId) -> Sequence[Member]:
-        return [_member(row) for row in self._connection.execute(
-            select(tables.member).where(tables.member.c.cohort == cohort, tables.member.c.present)
-            .order_by(tables.member.c.id))]
+    def members(self, cohort: CohortId, after: MemberId | None = None, upto: MemberId | None = None) \
+            -> Sequence[Member]:
+        return [_member(row) for row in
+                self._run(_MEMBERS, cohort=cohort, after=after or 0, upto=_ALL if upto is None else upto).fetchall()]
 
     def names(self, cohort: CohortId, besides: MemberId | None = None) -> Container[str]:
         self._lock(_NAMES, cohort)
-        return _Names(self._connection, cohort, besides)
+        return _Names(self, cohort, besides)
 
     def add_member(self, cohort: CohortId, account: Account, name: str, alias: str, shows_name: bool, zone: str,
                    nudges: bool) -> Member:
-        result = self._connection.execute(insert(tables.member).values(
-            cohort=cohort, platform=account.platform, workspace=account.workspace, user=account.user, name=name,
-            name_folded=folded(name), alias=alias, alias_folded=folded(alias), shows_name=shows_name, zone=zone,
-            nudges=nudges, present=True, points=0))
-        assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
-        member = self._read[MemberId(result.inserted_primary_key[0])] = Member(
-            MemberId(result.inserted_primary_key[0]), cohort, account, name, alias, shows_name, zone, nudges, True, 0)
+        row = self._run(
+            _ADD_MEMBER, cohort=cohort, platform=account.platform, workspace=account.workspace, user=account.user,
+            name=name, name_folded=folded(name), alias=alias, alias_folded=folded(alias), shows_name=shows_name,
+            shown=folded(name if shows_name else alias), zone=zone, nudges=nudges, present=True, points=0).fetchone()
+        assert row is not None  # noqa: S101  # an insert of one row has one
+        member = self._read[row[0]] = Member(
+            MemberId(row[0]), cohort, account, name, alias, shows_name, zone, nudges, True, 0)
         return member
 
     def change_member(self, member: Member) -> None:
         # Only what has changed since it was read: the herald, which locks nobody, must not write old points back.
         before = self._read.get(member.id)
-        changed = {name: value for name in _CHANGEABLE
+        changed: dict[str, object] = {name: value for name in _CHANGEABLE
                    if (value := getattr(member, name)) != getattr(before, name, None)}
-        changed |= {f"{name}_folded": folded(changed[name]) for name in ("name", "alias") if name in changed}
-        if changed:
-            self._connection.execute(_CHANGE_MEMBER, {"id_": member.id} | changed)
+        changed |= {f"{name}_folded": folded(getattr(member, name)) for name in ("name", "alias") if name in changed}
+        if changed.keys() & {"name", "alias", "shows_name"}:
+            changed["shown"] = folded(member.board_name)
+        change = _change_member(tuple(changed)), {"id_": member.id} | changed
+        if changed and self._locks:
+            # Nobody asks what came of it; and those who have as many points wait for it.
+            self._later.append(change)
+        elif changed:
+            self._run(change[0], **change[1])
         self._read[member.id] = member
 
     # --- the journal
 
     def journal(self, member: MemberId) -> Journal:
-        return tuple(_entry(row) for row in self._connection.execute(_JOURNAL, {"member": member}))
+        return tuple(_entry(row) for row in self._run(_JOURNAL, member=member).fetchall())
 
-    def journals(self, cohort: CohortId) -> dict[MemberId, Journal]:
+    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None) \
+            -> dict[MemberId, Journal]:
         found: dict[MemberId, list[Entry]] = defaultdict(list)
-        for row in self._connection.execute(
-                select(tables.journal).where(tables.journal.c.cohort == cohort).order_by(tables.journal.c.seq)):
-            found[MemberId(row.member)].append(_entry(row))
+        for member, *entry in self._run(_JOURNALS, cohort=cohort, after=after or 0, most=most or _ALL).fetchall():
+            found[MemberId(member)].append(_entry(entry))
         return {member: tuple(entries) for member, entries in found.items()}
 
     def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
         body = {name: value for name, value in vars(event).items() if name != "at"}
-        seq = self._connection.execute(_append(self._connection.dialect.name), {
-            "cohort": member.cohort, "member": member.id, "at": event.at, "kind": _KIND_OF[type(event)], "body": body,
-            "request": request}).scalar()
-        return None if seq is None else Entry(Seq(seq), event, request)
+        row = self._run(
+            _APPEND, cohort=member.cohort, member=member.id, at=kept(event.at), kind=_KIND_OF[type(event)],
+            body=json.dumps(body), request=request).fetchone()
+        return None if row is None else Entry(Seq(row[0]), event, request)
 
     # --- the board
 
     def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
-        shown = case((tables.member.c.shows_name, tables.member.c.name_folded), else_=tables.member.c.alias_folded)
-        return [_member(row) for row in self._connection.execute(
-            select(tables.member).where(*_ON_BOARD).order_by(
-                # By code points, as SQLite does, whatever language the server sorts by.
-                _m.points.desc(), shown.collate("C") if self._locks else shown).limit(rows),
-            {"cohort": cohort})]
+        return [_member(row) for row in self._run(_TOP, cohort=cohort, rows=rows).fetchall()]
+
+    def neighbours(self, member: Member) -> tuple[Member | None, Member | None]:
+        you = {"cohort": member.cohort, "points_": member.points}
+        shown = folded(member.board_name)
+        before = self._run(_TIED_BEFORE, shown_=shown, **you).fetchone() or self._run(_AHEAD, **you).fetchone()
+        after = self._run(_TIED_AFTER, shown_=shown, **you).fetchone() or self._run(_BEHIND, **you).fetchone()
+        return _member(before) if before else None, _member(after) if after else None
+
+    def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
+        row = self._run(_STANDING, cohort=cohort, points_=points).fetchone()
+        assert row is not None  # noqa: S101  # a sum is always one row
+        return int(row[0]), int(row[1])
 
     def with_points(self, cohort: CohortId) -> int:
-        return self._connection.execute(_WITH_POINTS, {"cohort": cohort}).scalar_one()
+        return self.standing(cohort, 0)[1]
 
     def above(self, cohort: CohortId, points: int) -> int:
-        return self._connection.execute(_ABOVE, {"cohort": cohort, "points_": points}).scalar_one()
+        return self.standing(cohort, points)[0]
+
+    def rebuild(self, cohort: CohortId) -> int:
+        course, wrong = self.cohort(cohort).course, 0
+        for id_, journal in self.journals(cohort).items():
+            member = self.member(id_)
+            points = Record(course, journal, course.ends).points
+            if points != member.points:
+                wrong += 1
+                self.change_member(replace(member, points=points))
+        self._core.execute(delete(tables.total).where(_t.cohort == cohort))
+        self._core.execute(insert(tables.total).from_select(["cohort", "points", "part", "members"], select(
+            _m.cohort, _m.points, literal(0), func.count()).where(_m.cohort == cohort, _m.present, _m.points > 0)
+            .group_by(_m.cohort, _m.points)))
+        return wrong
 
     # --- who sends
 
     def sender(self, platform: str) -> Sender | None:
-        row = self._connection.execute(_SENDER, {"platform": platform}).one_or_none()
+        row = self._run(_SENDER, platform=platform).fetchone()
         return None if row is None else Sender(*row)
 
     def take_over(self, platform: str, seen: Sender | None, holder: str) -> Sender | None:
         if seen is None:
             new = Sender(platform, holder, 1, 0)
-            return new if self._connection.execute(
-                _counted(_insert_if_new(self._connection.dialect.name, tables.sender)), vars(new)).rowcount else None
+            made = self._core.execute(
+                _insert_if_new(self._dialect, tables.sender).values(**vars(new)).returning(_s.term))
+            return new if made.first() is not None else None
         new = Sender(platform, holder, seen.term + 1, 0)
         return new if self._sender_becomes(new, seen) else None
 
@@ -337,115 +552,81 @@ class StoredTransaction:
         return new if self._sender_becomes(new, sender) else None
 
     def resign(self, sender: Sender) -> None:
-        self._connection.execute(update(tables.sender).where(
+        self._core.execute(update(tables.sender).where(
             _s.platform == sender.platform, _s.term == sender.term).values(holder="", term=sender.term + 1, beat=0))
 
     def _sender_becomes(self, new: Sender, seen: Sender) -> bool:
-        return self._connection.execute(_SENDER_BECOMES, vars(new) | {
+        return self._run(_SENDER_BECOMES, **vars(new), **{
             f"{name}_": value for name, value in vars(seen).items()}).rowcount == 1
 
     # --- deliveries
 
     def owe(self, deliveries: Iterable[Delivery]) -> int:
-        rows = [{
+        rows: list[dict[str, object]] = [{
             "key": one.key, "cohort": one.cohort, "kind": one.kind.value, "step": one.step, "member": one.member,
-            "platform": one.lane.platform, "private": one.lane.private, "due": one.due, "latest": one.latest,
-            "state": State.OWED.value, "attempt": 0, "claimable": one.due, "reason": ""} for one in deliveries]
-        if not rows:
-            return 0
-        return int(self._connection.execute(_owe(self._connection.dialect.name), rows).rowcount)
+            "platform": one.lane.platform, "private": one.lane.private, "due": kept(one.due),
+            "latest": kept(one.latest), "claimable": kept(one.due), "state": State.OWED.value, "attempt": 0,
+            "reason": ""} for one in deliveries]
+        return self._run_all(_OWE, rows) if rows else 0
 
     def withdraw(self, member: MemberId, kind: PostKind, step: StepId | None, reason: str) -> int:
-        known = {"member_": member, "kind_": kind.value, "state": State.WITHDRAWN.value, "reason": reason,
-                 "claimable": None}
-        result = self._connection.execute(_WITHDRAW, known) if step is None else \
-            self._connection.execute(_WITHDRAW_STEP, known | {"step_": step})
-        return int(result.rowcount)
+        if step is None:
+            return self._run(_WITHDRAW, member_=member, kind_=kind.value, why=reason).rowcount
+        return self._run(_WITHDRAW_STEP, member_=member, kind_=kind.value, why=reason, step_=step).rowcount
 
     def claim(self, lane: Lane, now: datetime, most: int, besides: Collection[DeliveryKey] = (),
-              term: int | None = None) -> Sequence[Claim]:
+              term: int | None = None, full: Collection[str] = ()) -> Sequence[Claim]:
         # Locked, so that nobody takes over before this is committed.
-        if term is not None and self._connection.execute(
-                _TERM, {"platform": lane.platform}).scalar() != term:
+        if term is not None and self._run(_TERM, platform=lane.platform).fetchone() != (term,):
             raise Superseded
-        rows = self._connection.execute(
-            _CLAIMABLE, lane._asdict() | {"now": now, "most": most, "besides": list(besides)}).all()
+        rows = self._run(_CLAIMABLE, platform=lane.platform, private=lane.private, now=kept(now), most=most,
+                         besides=json.dumps(list(besides)), full=json.dumps(list(full))).fetchall()
         if rows:
-            self._connection.execute(_SENDING, {"ids": [row.id for row in rows]})
-        return [Claim(_delivery(row), row.attempt + 1, row.state != State.OWED.value) for row in rows]
+            self._run(_SENDING, ids=json.dumps([row[0] for row in rows]))
+        return [Claim(_delivery(row, lane), row[_ATTEMPT] + 1, row[_STATE] != State.OWED.value) for row in rows]
 
     def finish(self, claim: Claim, state: State, receipt: Receipt | None, reason: str, due: datetime | None = None) \
             -> bool:
-        values: dict[str, Any] = {"state": state.value, "reason": reason,
-                                  "claimable": (due or claim.delivery.due) if state.value in _OPEN else None}
-        if receipt is not None:
-            values |= {"message": receipt.message, "link": receipt.link, "sent_at": receipt.at}
-        return self._connection.execute(update(tables.delivery).where(
-            tables.delivery.c.key == claim.delivery.key, tables.delivery.c.attempt == claim.attempt,
-            tables.delivery.c.state == State.SENDING.value).values(values)).rowcount == 1
+        claimable = kept(due or claim.delivery.due) if state.value in _OPEN else None
+        message, link, sent_at = (None, None, None) if receipt is None else (
+            receipt.message, receipt.link, kept(receipt.at))
+        return self._run(
+            _FINISH, key_=claim.delivery.key, attempt_=claim.attempt, state=state.value, reason=reason,
+            claimable=claimable, message=message, link=link, sent_at=sent_at).rowcount == 1
 
     def next_due(self, lane: Lane) -> datetime | None:
-        return self._connection.execute(_NEXT_DUE, lane._asdict()).scalar()
+        row = self._run(_NEXT_DUE, platform=lane.platform, private=lane.private).fetchone()
+        return None if row is None else instant(row[0])
 
     def nudges_owed(self, cohort: CohortId) -> int:
         # Whoever joins while the herald derives nudges is among those that it sees, or sees that it has derived them.
         self._lock(_NUDGES, cohort)
-        return int(self._connection.execute(_NUDGES_OWED, {"cohort": cohort}).scalar_one())
+        row = self._run(_NUDGES_OWED, cohort=cohort).fetchone()
+        assert row is not None  # noqa: S101  # the cohort was read from its row
+        return int(row[0])
 
     def set_nudges_owed(self, cohort: CohortId, steps: int) -> None:
-        self._connection.execute(update(tables.cohort).where(tables.cohort.c.id == cohort).values(nudges_owed=steps))
+        self._core.execute(update(tables.cohort).where(tables.cohort.c.id == cohort).values(nudges_owed=steps))
 
     def report(self, keys: Iterable[DeliveryKey], report: DeliveryKey) -> None:
-        self._connection.execute(update(tables.delivery).where(tables.delivery.c.key.in_(list(keys)))
+        self._core.execute(update(tables.delivery).where(tables.delivery.c.key.in_(list(keys)))
                                  .values(report=report))
 
     def reported_in(self, report: DeliveryKey) -> Sequence[Logged]:
-        return [_logged(row) for row in self._connection.execute(
-            select(tables.delivery).where(tables.delivery.c.report == report)
-            .order_by(tables.delivery.c.due, tables.delivery.c.id))]
+        return [_logged(row) for row in self._run(_REPORTED, report_=report).fetchall()]
 
     def deliveries(self, cohort: CohortId) -> Sequence[Logged]:
-        return [_logged(row) for row in self._connection.execute(
-            select(tables.delivery).where(tables.delivery.c.cohort == cohort)
-            .order_by(tables.delivery.c.due, tables.delivery.c.id))]
-
-
-@cache
-def _insert_if_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """What is there already stays as it is."""
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
-
-
-@cache
-def _append(dialect: str) -> ReturningInsert[Any]:
-    return _insert_if_new(dialect, tables.journal).returning(_j.seq)
-
-
-@cache
-def _owe(dialect: str) -> sqlite.Insert | postgresql.Insert:
-    """What is there already stays as it is, but what was withdrawn is owed again."""
-    new: sqlite.Insert | postgresql.Insert = \
-        postgresql.insert(tables.delivery) if dialect == "postgresql" else sqlite.insert(tables.delivery)
-    return _counted(new.on_conflict_do_update(
-        index_elements=[_d.key], where=_d.state == State.WITHDRAWN.value,
-        set_={name: new.excluded[name] for name in ("due", "latest", "state", "claimable", "reason")}))
-
-
-def _counted(new: INSERT) -> INSERT:
-    """Which says how many rows it made, and is not asked for their ids instead."""
-    return new.inline().execution_options(preserve_rowcount=True)
+        return [_logged(row) for row in self._run(_DELIVERIES, cohort=cohort).fetchall()]
 
 
 class _Names:
-    def __init__(self, connection: Connection, cohort: CohortId, besides: MemberId | None) -> None:
-        self._connection, self._cohort, self._besides = connection, cohort, besides
+    def __init__(self, tx: StoredTransaction, cohort: CohortId, besides: MemberId | None) -> None:
+        self._tx, self._cohort, self._besides = tx, cohort, besides
 
     def __contains__(self, name: object) -> bool:
         member = tables.member.c
         others = [] if self._besides is None else [member.id != self._besides]
-        return self._connection.execute(select(member.id).where(
+        return self._tx._core.execute(select(member.id).where(
             member.cohort == self._cohort, or_(member.name_folded == name, member.alias_folded == name),
             *others).limit(1)).first() is not None
 
@@ -465,24 +646,32 @@ def _cohort(row: Row[Any]) -> Cohort:
                   row.threads, row.graduate_role)
 
 
-def _member(row: Row[Any]) -> Member:
-    return Member(MemberId(row.id), CohortId(row.cohort), Account(row.platform, row.workspace, row.user), row.name,
-                  row.alias, row.shows_name, row.zone, row.nudges, row.present, row.points)
+def _member(row: Sequence[Any]) -> Member:
+    """Of all columns, in the order of the table; so are the rows below."""
+    (member, cohort, platform, workspace, user, name, _, alias, _, shows_name, zone, nudges, present, points, _) = row
+    return Member(member, cohort, Account(platform, workspace, user), name, alias,
+                  bool(shows_name), zone, bool(nudges), bool(present), points)
 
 
-def _entry(row: Row[Any]) -> Entry:
-    # JSON has no tuples.
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                              for name, value in row.body.items()}
-    return Entry(Seq(row.seq), _KINDS[row.kind](at=row.at, **values), row.request)
+def _entry(row: Sequence[Any]) -> Entry:
+    seq, at, kind, body, request = row
+    # SQLite keeps JSON as text; and JSON has no tuples.
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in
+                              (json.loads(body) if isinstance(body, str) else body).items()}
+    return Entry(seq, _KINDS[kind](at=instant(at), **values), request)
 
 
-def _delivery(row: Row[Any]) -> Delivery:
-    return Delivery(DeliveryKey(row.key), CohortId(row.cohort), PostKind(row.kind), row.step,
-                    None if row.member is None else MemberId(row.member), row.due, row.latest,
-                    Lane(row.platform, row.private))
+def _delivery(row: Sequence[Any], lane: Lane | None = None) -> Delivery:
+    """`lane` where it is known."""
+    _, key, cohort, kind, step, member, platform, private, due, latest, *_ = row
+    return Delivery(key, cohort, PostKind(kind), step, member, instant(due), instant(latest),
+                    lane or Lane(platform, bool(private)))
 
 
-def _logged(row: Row[Any]) -> Logged:
-    receipt = None if row.message is None else Receipt(row.message, row.link, row.sent_at)
-    return Logged(_delivery(row), State(row.state), row.attempt, receipt, row.reason)
+def _logged(row: Sequence[Any]) -> Logged:
+    state, attempt, _, reason, message, link, sent_at, _ = row[_STATE:]
+    receipt = None if message is None else Receipt(message, link, instant(sent_at))
+    return Logged(_delivery(row), State(state), attempt, receipt, reason)
+
+
+_STATE, _ATTEMPT = (tables.delivery.c.keys().index(name) for name in ("state", "attempt"))

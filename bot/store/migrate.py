@@ -47,6 +47,9 @@ def current(connection: Connection) -> str | None:
 
 
 def _config(connection: Connection) -> Config:
+    if not connection.in_transaction():
+        # The writer of SQLite has begun one of which SQLAlchemy does not know, and Alembic would commit it.
+        connection.begin()
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

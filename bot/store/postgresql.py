@@ -57,25 +57,37 @@ def engine(address: URL, durable: bool, busy: float, connections: int) -> Engine
     return made
 
 
-def collided(error: DBAPIError) -> bool:
+def collided(error: BaseException) -> bool:
     """Another transaction was in the way, and this one was undone."""
     return _state(error) in _COLLIDED
 
 
-def taken(error: DBAPIError) -> bool:
+def taken(error: BaseException) -> bool:
     """Somebody else has written a row that may be there once: whoever looks again will see it."""
     return _state(error) == _TAKEN
 
 
-def cause(error: DBAPIError) -> str:
-    """For the log. The server's own words but for those that quote what was written: details, and bad values."""
+def broken(error: BaseException) -> bool:
+    """The line to the server is dead."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def cause(error: BaseException) -> str:
+    """For the log, of SQLite's failures too. PostgreSQL's own words but for those that quote what was written: details,
+    and bad values."""
+    original = _original(error)
     state = _state(error)
     if state is None:
-        return " ".join(str(error.orig).split())        # of the connection, not of a statement
-    said = "" if state.startswith("22") else f": {error.orig.diag.message_primary}"  # type: ignore[union-attr]
-    return f"{type(error.orig).__name__} ({state}){said}"
+        return " ".join(str(original).split())      # of the connection, not of a statement
+    said = "" if state.startswith("22") else f": {original.diag.message_primary}"  # type: ignore[attr-defined]
+    return f"{type(original).__name__} ({state}){said}"
 
 
-def _state(error: DBAPIError) -> str | None:
-    state = getattr(error.orig, "sqlstate", None)
+def _state(error: BaseException) -> str | None:
+    state = getattr(_original(error), "sqlstate", None)
     return state if isinstance(state, str) else None
+
+
+def _original(error: BaseException) -> BaseException:
+    """The driver's."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

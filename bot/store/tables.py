@@ -29,6 +29,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def kept(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(kept: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=kept)
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware datetime; comes back in UTC."""
 
@@ -36,14 +44,17 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else kept(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else instant(value)
 
 
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
+
+# By code points, as SQLite does, whatever language a server sorts by.
+Sorted = String().with_variant(String(collation="C"), "postgresql")
 
 # Named, so that a later migration can say which constraint it means.
 metadata = MetaData(naming_convention={
@@ -107,11 +118,24 @@ member = Table(
     Column("present", Boolean, nullable=False),
     # What the journal adds up to; kept for the board.
     Column("points", Integer, nullable=False, default=0),
+    # On the board: the folded name, or the folded alias.
+    Column("shown", Sorted, nullable=False, server_default=text("''")),
     UniqueConstraint("cohort", "platform", "workspace", "user", name="one_enrolment_a_person"),
     UniqueConstraint("cohort", "name_folded", name="one_member_a_name"),
     UniqueConstraint("cohort", "alias_folded", name="one_member_an_alias"),
-    Index("member_by_points", "cohort", "present", "points"),
     Index("member_by_account", "platform", "workspace", "user"),
+)
+Index("member_on_board", member.c.cohort, member.c.present, member.c.points.desc(), member.c.shown)
+
+total = Table(
+    "total", metadata,
+    # How many present members of a cohort have so many points, above none. Triggers keep it (migration 0006), so that
+    # whoever writes a member writes this too. Several rows of one total are added up: on a server those who check in
+    # at once would wait for each other at a single one.
+    Column("cohort", ForeignKey(cohort.c.id), primary_key=True),
+    Column("points", Integer, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("members", Integer, nullable=False),
 )
 
 linked_account = Table(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bot.cohort.journal import Event, Left
 from bot.cohort.refusals import BeforeYouJoined, CohortOver, NotOpenYet, NotStarted, TooLate, UnknownStep
+from scheduler import calendar
 from tests.bot.cohort.build import course, joined, local, moved, place, rules, utc
 
 NONE: frozenset[str] = frozenset()
@@ -32,6 +33,16 @@ def test_a_week_with_a_clock_change_ends_at_the_members_midnight_all_the_same() 
     berlin = plan.deadline("week-1", ZoneInfo("Europe/Berlin"))
     assert berlin == local("2026-10-26T06:00", "Europe/Berlin")
     assert berlin - plan.opens("week-1") == timedelta(days=7, hours=1 + 6)  # back to winter time: an hour more
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(ZONES))), st.integers(0, 30))
+def test_a_deadline_that_is_asked_for_again_is_the_one_that_the_calendar_tells(asked: list[tuple[int, str]],
+                                                                               grace: int) -> None:
+    """A course remembers them, for each step and zone: neither may stand in for another."""
+    plan = course(by=rules(grace_hours=grace))
+    for _ in range(2):
+        assert [plan.deadline(plan.spans[number].id, ZoneInfo(zone)) for number, zone in asked] == [
+            calendar.deadline(plan.spans[number], ZoneInfo(zone), timedelta(hours=grace)) for number, zone in asked]
 
 
 def test_the_last_step_may_be_shorter_and_ends_on_its_own_day() -> None:

@@ -128,4 +128,4 @@ async def house(directory: Path, *, door: Door | None = None, guide: Path | None
         shown: TimeBar | None = bar if time_bar else None
         app = chat(door or Desk(ledger, GUIDE), history, clock, PEOPLE, ROOM, guide, shown, voice=GUIDE.voice)
         async with TestClient(TestServer(app)) as client:
-            yield House(client, history, LocalPlatform(history, clock, ROOM, PEOPLE), opened, clock, bar)
+            yield House(client, history, LocalPlatform(history, clock, ROOM), opened, clock, bar)

@@ -125,6 +125,16 @@ def test_markup_around_a_placeholder_holds() -> None:
         "<p><strong><bdi>a*b*</bdi></strong>, week <em><bdi>3</bdi></em></p>"
 
 
+def test_a_sentence_that_comes_again_is_drawn_with_the_words_of_its_own() -> None:
+    """What the guide says is parsed once; what stands in it is another's each time."""
+    for _ in range(2):
+        for name in ("Ana", "<Bo>"):
+            said = fill("**[{name}](https://a.example)**", name=name)
+            assert render.block(said) == f"<p>{render.inline(said)}</p>" == (
+                '<p><strong><a href="https://a.example" target="_blank" rel="noopener">'
+                f"{render.typed(name)}</a></strong></p>")
+
+
 def test_an_instant_is_readable_before_the_page_turns_it_into_the_readers_own() -> None:
     at = datetime(2026, 12, 6, 22, 59, tzinfo=UTC)
     assert render.when(When(at)) == ('<time datetime="2026-12-06T22:59:00Z" data-style="time">'

@@ -392,7 +392,7 @@ async def test_what_was_posted_after_the_copy_was_made_is_not_posted_again(path:
     async def play(file: Path, until: datetime) -> dict[DeliveryKey, State]:
         with opened(file) as database:
             ledger = StoredLedger(database)
-            herald = Herald(ledger, {"local": chat}, clock, "this process")
+            herald = Herald(ledger, {"local": chat}, clock)
             due: datetime | None = clock.now()
             while due is not None and due <= until:
                 clock.reach(due)
@@ -424,8 +424,8 @@ async def test_what_is_due_only_later_is_not_looked_for(path: Path) -> None:
         first = doubt(database, datetime(2027, 1, 4, 23, tzinfo=UTC))
         assert first == 2, "the welcome and the first week"
         claimed = StoredLedger(database).transact_here(lambda tx: tx.claim(
-            Lane("local", False), datetime(2027, 1, 11, 23, tzinfo=UTC), datetime(2027, 1, 12, tzinfo=UTC), "me", 99))
-    assert [lease.look_back for lease in claimed] == [True, True, *[False] * (len(claimed) - 2)]
+            Lane("local", False), datetime(2027, 1, 11, 23, tzinfo=UTC), 99))
+    assert [claim.look_back for claim in claimed] == [True, True, *[False] * (len(claimed) - 2)]
     assert len(claimed) > 2
 
 

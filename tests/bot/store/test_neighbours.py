@@ -40,6 +40,7 @@ from tests.bot.test_direct import (  # noqa: F401  # collected here once more
 from tests.bot.test_kill import (  # noqa: F401  # collected here once more
     OPENED,
     ROOM,
+    notes,
     test_a_process_killed_around_a_send_posts_once,
     test_while_the_lease_lasts_nobody_else_sends,
 )

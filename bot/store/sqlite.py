@@ -1,0 +1,217 @@
+"""What SQLite needs that a server does not: one writer, which does all that waits, and then waits for the disk once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+T = TypeVar("T")
+
+GROUP = 0.05
+"""Seconds after which a group takes nobody in any more: those who are in it wait for its end."""
+ERRORS = (DBAPIError, sqlite3.Error)
+LOOKS = "looks"
+"""The option of a connection that writes nothing, and so waits for nobody."""
+
+
+def engine(address: URL, durable: bool, busy: float) -> Engine:
+    path = address.database
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(address, hide_parameters=True, connect_args={"timeout": busy, "check_same_thread": False})
+
+    @event.listens_for(made, "connect")
+    def connect(connection: sqlite3.Connection, _: Any) -> None:
+        # We say BEGIN ourselves: the driver would begin only before the first write, and a transaction that read first
+        # could then fail to become a writer.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL: an acknowledged check-in survives a power cut, not only a crash of ours.
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(made, "begin")
+    def begin(connection: Connection) -> None:
+        if LOOKS in connection.get_execution_options():
+            driver(connection).execute("BEGIN")
+        elif not driver(connection).in_transaction:
+            driver(connection).execute("BEGIN IMMEDIATE")
+
+    return made
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    found = connection.connection.driver_connection
+    assert isinstance(found, sqlite3.Connection)  # noqa: S101  # by the address
+    return found
+
+
+class _Asked(Generic[T]):
+    """One transaction, from when it is asked for to its answer."""
+
+    def __init__(self, work: Callable[[Connection], T]) -> None:
+        self.work = work
+        self.at = time.monotonic()
+        self.done: T
+        self.error: BaseException | None = None
+        self.future: asyncio.Future[T] | None = None
+
+    @property
+    def given_up(self) -> bool:
+        return self.future is not None and self.future.cancelled()
+
+    def settle(self) -> None:
+        """In the thread of its loop."""
+        assert self.future is not None  # noqa: S101  # else nobody waits for it there
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.done)
+        elif isinstance(self.error, StopIteration):
+            self.future.set_exception(RuntimeError("a transaction raised StopIteration"))   # no future takes one
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """Runs functions in groups: whatever has come while the last group was written is the next one.
+
+    Each is a savepoint of one transaction, so that one that fails is undone alone; nobody is answered before all of
+    them are kept. `unsaved` makes what is raised of what the database said."""
+
+    def __init__(self, engine: Engine, busy: float, unsaved: Callable[[Exception], Exception]) -> None:
+        self._engine = engine
+        self._busy = self._waits = busy
+        self._unsaved = unsaved
+        self._waiting: deque[_Asked[Any]] = deque()
+        self._thread = ThreadPoolExecutor(1, "ninety-database")
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._commits = 0
+        self._watch: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+        if self._watch is not None:
+            self._watch.close()
+
+    def mark(self) -> object:
+        """In microseconds. At a file another connection is told by SQLite that anybody has written there; what is in
+        memory is ours alone."""
+        path = self._engine.url.database
+        if not path or path == ":memory:":
+            return self._commits
+        try:
+            if self._watch is None:
+                self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            return self._watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return object()     # nobody knows
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        asked, loop = _Asked(work), asyncio.get_running_loop()
+        asked.future = loop.create_future()
+        self._waiting.append(asked)
+        self._thread.submit(self._serve)
+        return await asked.future
+
+    def run_here(self, work: Callable[[Connection], T]) -> T:
+        asked = _Asked(work)
+        with self._lock:
+            try:
+                self._write(asked.at, [asked])
+            except ERRORS as error:
+                raise self._unsaved(error) from error
+        if asked.error is not None:
+            raise asked.error
+        return asked.done
+
+    def _serve(self) -> None:
+        """A group, unless an earlier one took everybody in."""
+        group: list[_Asked[Any]] = []
+        with self._lock:
+            if not self._waiting:
+                return
+            try:
+                self._write(self._waiting[0].at, self._next(group))
+            except ERRORS as error:
+                # It has not begun. Whoever came later may be luckier, for as long as they wait.
+                while self._waiting and (not group or time.monotonic() - self._waiting[0].at >= self._busy):
+                    group.append(self._waiting.popleft())
+                    group[-1].error = self._unsaved(error)
+        # One call for all of a loop: each of them wakes it.
+        for loop in {asked.future.get_loop() for asked in group if asked.future is not None}:
+            answered = [asked for asked in group if asked.future is not None and asked.future.get_loop() is loop]
+            with suppress(RuntimeError):        # it is closed, and so nobody waits there any more
+                loop.call_soon_threadsafe(_settle, answered)
+
+    def _next(self, group: list[_Asked[Any]]) -> Iterator[_Asked[Any]]:
+        until = time.monotonic() + GROUP
+        while self._waiting and (not group or time.monotonic() < until):
+            asked = self._waiting.popleft()
+            if not asked.given_up:
+                group.append(asked)
+                yield asked
+
+    def _write(self, since: float, group: Iterable[_Asked[Any]]) -> None:
+        """Raises when it could not begin; nobody of the group was taken then."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection, sql = self._connection, driver(self._connection)
+        # However long the lock of another process lasts, nobody waits for it longer than that.
+        if (waits := min(self._busy, max(0, self._busy + 1 - (time.monotonic() - since)))) != self._waits:
+            sql.execute(f"PRAGMA busy_timeout = {round(waits * 1000)}")
+            self._waits = waits
+        taken: list[_Asked[Any]] = []
+        changes = sql.total_changes
+        # By the driver: SQLAlchemy begins when it is first asked, if at all, and takes as long for it as SQLite.
+        sql.execute("BEGIN IMMEDIATE")
+        try:
+            for asked in group:
+                taken.append(asked)
+                sql.execute("SAVEPOINT one")
+                try:
+                    asked.done = asked.work(connection)
+                    sql.execute("RELEASE one")
+                except BaseException as error:
+                    asked.error = self._unsaved(error) if isinstance(error, ERRORS) else error
+                    if not sql.in_transaction:
+                        # A disk that is full, or broken: SQLite has undone all of them by itself.
+                        raise
+                    sql.execute("ROLLBACK TO one")
+                    sql.execute("RELEASE one")
+            if connection.in_transaction():
+                connection.commit()
+            else:
+                sql.execute("COMMIT")
+        except BaseException as error:
+            for asked in taken:
+                if asked.error is None:
+                    asked.error = self._unsaved(error) if isinstance(error, ERRORS) else error
+            with suppress(*ERRORS):
+                connection.rollback()
+                sql.rollback()
+            return
+        self._commits += sql.total_changes != changes
+
+
+def _settle(answered: Iterable[_Asked[Any]]) -> None:
+    for asked in answered:
+        asked.settle()
