@@ -139,11 +139,10 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
             await _go_to_slack(us)
         platforms = {name: MeasuredPlatform(platform, name, metrics) for name, platform in us.platforms.items()}
         herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates, us.at_once)
-        for cohort in await ledger.transact(lambda tx: tx.cohorts()):
-            for one in await ledger.transact(lambda tx, id=cohort.id: tx.rooms(id)):  # type: ignore[misc]
-                if one.platform not in us.platforms:
-                    log.warning("Cohort %d lives on %s, for which no token is set: nothing is sent there from here",
-                                cohort.id, one.platform)
+        for platform, cohorts in (await ledger.transact(lambda tx: tx.platforms())).items():
+            if platform not in us.platforms:
+                log.warning("%d of the cohorts live on %s, for which no token is set: nothing is sent there from here",
+                            cohorts, platform)
         tickers, lines = await stack.enter_async_context(_at_work(herald, clock, us, health))
         health.begin(database, clock)
         # For a room without a cohort; a cohort speaks with the voice it was opened with.
@@ -275,7 +274,7 @@ async def _go_to_slack(us: _Presence) -> None:
     us.platforms["slack"] = platform = SlackPlatform(
         clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=pace.sleep)
     us.at_once["slack"] = AtOnce(20 * AT_ONCE, AT_ONCE)
-    us.metrics.limits("slack", lambda: platform.pace.waited, lambda: clients.limited)
+    us.metrics.limits("slack", lambda: platform.pace.waited, lambda: {"method": clients.limited.total()})
     doors: list[SocketLine | _Served] = []
     if app_token:
         doors.append(SocketLine(app, shell, app_token, session, settings.slack_api_url))

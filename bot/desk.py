@@ -351,7 +351,7 @@ def _cohort_of(tx: Transaction, caller: Caller) -> Cohort | None:
         return cohort
     members = sorted(tx.enrolments(caller.account), key=lambda member: not member.present)
     theirs = [tx.cohort(member.cohort) for member in members]
-    theirs += [cohort for cohort in reversed(tx.cohorts()) if cohort.organiser == caller.account]
+    theirs += tx.organised(caller.account)
     if caller.room is not None:
         here_too = (caller.room.platform, caller.room.workspace)
         theirs = [cohort for cohort in theirs
@@ -673,10 +673,10 @@ def _signed(points: int) -> Text:
 
 def _place(visit: _Visit, member: Member) -> Text:
     """Empty while there is no board."""
-    members = visit.tx.with_points(visit.cohort.id)
+    above, members = visit.tx.standing(visit.cohort.id, member.points)
     if member.points <= 0 or members < visit.edition.rules.privacy.board_from:
         return ()
-    return fill(visit.voice.place, place=visit.tx.above(visit.cohort.id, member.points) + 1, members=members)
+    return fill(visit.voice.place, place=above + 1, members=members)
 
 
 def _whats_next(visit: _Visit, record: Record) -> list[Text]:

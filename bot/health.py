@@ -101,7 +101,7 @@ class Health:
         lanes, now = list(self._pulses), self._clock.now()
         try:
             async with asyncio.timeout(ANSWERS):
-                return await self._database.run(lambda connection: backlog(connection, lanes, now))
+                return await self._database.look(lambda connection: backlog(connection, lanes, now))
         except (Unsaved, TimeoutError):
             return []
 

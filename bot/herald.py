@@ -24,11 +24,11 @@ from bot.cohort.standings import standings
 from bot.cohort.together import NOBODY, Together, together
 from bot.ledger import (
     Account,
+    Agenda,
     Claim,
     Cohort,
     Delivery,
     Lane,
-    Ledger,
     Logged,
     Member,
     MemberId,
@@ -181,6 +181,7 @@ def _owe_nudges(tx: Transaction, cohort: Cohort, after: MemberId | None, now: da
     none comes in behind; and who comes back, or asks for reminders again, is owed theirs at that moment."""
     opened = _opened(tx, cohort, now)
     if not opened:
+        tx.set_nudges_owed(cohort.id, tx.nudges_owed(cohort.id))    # and when the next one opens
         return None
     journals = tx.journals(cohort.id, after, AT_A_TIME)
     last = max(journals, default=None)
@@ -196,21 +197,10 @@ def _owe_nudges(tx: Transaction, cohort: Cohort, after: MemberId | None, now: da
 
 def owe_nudges(tx: Transaction, now: datetime) -> None:
     """All at once, in a database that nobody else uses."""
-    for cohort in tx.cohorts():
+    for cohort in tx.opening(now):
         after = _owe_nudges(tx, cohort, None, now)
         while after is not None:
             after = _owe_nudges(tx, cohort, after, now)
-
-
-def _next_opening(tx: Transaction, cohort: Cohort) -> datetime | None:
-    """When the next nudges must be derived."""
-    steps, owed = cohort.edition.plan.steps, tx.nudges_owed(cohort.id)
-    return cohort.course.opens(steps[owed].id) if owed < len(steps) else None
-
-
-def _next_due(tx: Transaction, lanes: Iterable[Lane]) -> datetime | None:
-    openings = [_next_opening(tx, cohort) for cohort in tx.cohorts()]
-    return min((at for at in (*map(tx.next_due, lanes), *openings) if at is not None), default=None)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -246,15 +236,17 @@ def tasks(edition: Edition, step: Step, site: Site, done: Iterable[str] | None =
 
 
 def board(tx: Transaction, cohort: Cohort, now: datetime, you: Member | None = None) -> Board | None:
-    """The best, and `you` wherever you are; None while too few have points, because a board of two shames one."""
+    """The best, and `you` wherever you are, between who is just above and just below; None while too few have points, because a board of two shames one."""
     privacy, words = cohort.edition.rules.privacy, cohort.edition.voice.words
-    if tx.with_points(cohort.id) < privacy.board_from:
+    if tx.standing(cohort.id, 0)[1] < privacy.board_from:
         return None
     top = list(tx.top(cohort.id, privacy.board_rows))
     shown = {member.board_name: member for member in top}
     placed = [(one.place, shown[one.name]) for one in standings((member.board_name, member.points) for member in top)]
-    if you is not None and you.points > 0 and you.id not in {member.id for member in top}:
-        placed.append((tx.above(cohort.id, you.points) + 1, you))
+    if you is not None and you.points > 0 and you.id not in (shown_already := {member.id for member in top}):
+        above, below = tx.neighbours(you)
+        placed += [(tx.standing(cohort.id, one.points)[0] + 1, one) for one in (above, you, below)
+                   if one is not None and one.id not in shown_already]
     return Board(tuple(
         BoardRow(place, member.board_name, member.points, Record(cohort.course, tx.journal(member.id), now).streak,
                  you is not None and member.id == you.id)
@@ -425,7 +417,7 @@ class Herald:
     """Each lane can have a pulse of its own, so that a post to a room does not wait for three hundred reminders; but a
     lane has only one, here and anywhere. `rights` are by platform; without one nobody else may be there."""
 
-    def __init__(self, ledger: Ledger, platforms: Mapping[str, Platform], clock: Clock, site: Site = NOWHERE,
+    def __init__(self, ledger: Agenda, platforms: Mapping[str, Platform], clock: Clock, site: Site = NOWHERE,
                  told: Told = lambda delivery, state, at: None, rights: Mapping[str, Right] | None = None,
                  at_once: Mapping[str, AtOnce] | None = None) -> None:
         self._told = told
@@ -463,7 +455,8 @@ class Herald:
 
     async def next_due(self) -> datetime | None:
         """When the next tick has something to do."""
-        return await self._ledger.transact(partial(_next_due, lanes=self.lanes))
+        due = [await self._ledger.next_due(lane) for lane in self.lanes]
+        return min((at for at in due if at is not None), default=None)
 
     async def drain(self, lane: Lane, now: datetime) -> datetime | None:
         """Sends all that is due in the lane, and returns when something is due in it next; None where another process
@@ -477,6 +470,9 @@ class Herald:
         right = self._rights.get(lane.platform, _ALONE)
         if not right.lasts():
             return None
+        due = await self._ledger.next_due(lane)
+        if due is None or due > now:
+            return due
         await self._owe_nudges(now)
         under_way: dict[asyncio.Task[None], _Letter] = {}
         try:
@@ -510,7 +506,7 @@ class Herald:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-        return await self._ledger.transact(partial(_next_due, lanes=[lane]))
+        return await self._ledger.next_due(lane)
 
     def _room(self, lane: Lane, under_way: Collection[_Letter]) -> tuple[int, set[str]]:
         """How many more may be under way, be they all to one workspace, and to which ones none."""
@@ -521,8 +517,7 @@ class Herald:
         return min(most.lane - len(under_way), most.workspace - fullest, CLAIMED), full
 
     async def _owe_nudges(self, now: datetime) -> None:
-        for cohort in await self._ledger.transact(
-                lambda tx: [one for one in tx.cohorts() if _opened(tx, one, now)]):
+        for cohort in await self._ledger.transact(lambda tx: tx.opening(now)):
             after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=None, now=now))
             while after is not None:
                 after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=after, now=now))

@@ -5,7 +5,7 @@ Everything happens in a `Transaction`: a function that runs from start to end or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -195,7 +195,11 @@ class Transaction(Protocol):
         """Raises `RoomTaken` when a cohort lives in the room already."""
     def cohort(self, cohort: CohortId) -> Cohort: ...
     def cohorts(self) -> Sequence[Cohort]: ...
+    def organised(self, account: Account) -> Sequence[Cohort]:
+        """Those that the account has opened, the youngest first."""
     def cohort_in(self, room: Room) -> Cohort | None: ...
+    def platforms(self) -> Mapping[str, int]:
+        """On how many of them cohorts live."""
     def rooms(self, cohort: CohortId) -> Sequence[Room]:
         """At most one a platform; the one where it was opened first."""
     def add_room(self, cohort: CohortId, room: Room) -> None:
@@ -279,6 +283,10 @@ class Transaction(Protocol):
     def nudges_owed(self, cohort: CohortId) -> int:
         """For how many steps of the plan, from its start, the nudges have been derived."""
     def set_nudges_owed(self, cohort: CohortId, steps: int) -> None: ...
+    def opening(self, now: datetime) -> Sequence[Cohort]:
+        """Those in which a step has opened whose nudges have not been derived."""
+    def next_opening(self) -> datetime | None:
+        """When that happens next, in any cohort."""
     def report(self, keys: Iterable[DeliveryKey], report: DeliveryKey) -> None:
         """Marks what went wrong as told in that report."""
     def reported_in(self, report: DeliveryKey) -> Sequence[Logged]: ...
@@ -305,3 +313,11 @@ class Ledger(Protocol):
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in one transaction, off the event loop; what it raises undoes everything.
         Raises Unsaved when the database is the reason."""
+
+
+class Agenda(Ledger, Protocol):
+    """What the herald asks besides."""
+
+    async def next_due(self, lane: Lane) -> datetime | None:
+        """The earlier of the transaction's `next_due` and `next_opening`, at a glance: microseconds on SQLite.
+        Raises Unsaved."""

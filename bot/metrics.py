@@ -33,7 +33,7 @@ from sqlalchemy import Connection, func, select
 from bot import commands
 from bot.desk import Caller
 from bot.herald import Busy, Gone, Hindered, Platform, Rejected, Unreachable
-from bot.ledger import Account, Delivery, Lane, Ledger, Receipt, RequestId, Room, State, Transaction, Unsaved
+from bot.ledger import Account, Agenda, Delivery, Lane, Receipt, RequestId, Room, State, Transaction, Unsaved
 from bot.messages import Answers, DeliveryKey, Form, Message
 from bot.store import tables
 from content.model import Voice
@@ -323,7 +323,7 @@ _OUTCOMES: Mapping[type[Exception], str] = {
 
 
 class MeasuredLedger:
-    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, ledger: Agenda, metrics: Metrics) -> None:
         self._ledger = ledger
         self._seconds = metrics.transactions
         self._unsaved = metrics.unsaved
@@ -337,3 +337,6 @@ class MeasuredLedger:
             raise
         finally:
             self._seconds.observe(perf_counter() - began)
+
+    async def next_due(self, lane: Lane) -> datetime | None:
+        return await self._ledger.next_due(lane)

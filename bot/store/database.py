@@ -8,11 +8,12 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Self, TypeVar
+from typing import cast as seen_as
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.engine import make_url
@@ -63,7 +64,7 @@ class Database:
         self._threads = ThreadPoolExecutor(CONNECTIONS, "ninety-database")
         self._looks = ThreadPoolExecutor(1, "ninety-looks")
 
-    async def __aenter__(self) -> Database:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -115,13 +116,13 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._looks, looked)
 
-    async def mark(self) -> object:
-        """Equal to an earlier one: nobody has written since. It costs next to nothing."""
-        if self._writer is not None:
-            return self._writer.mark()
-        # Whoever has the same snapshot sees the same rows.
-        return await self.look(lambda connection: connection.exec_driver_sql(
-            "SELECT CAST(pg_current_snapshot() AS text)").scalar())
+    async def glance(self, words: str, values: Mapping[str, object]) -> tuple[Any, ...] | None:
+        """The first row of a quick look, in the words of the driver. At SQLite in the caller's thread: to change to
+        another one takes longer, and who reads there waits for nobody."""
+        if self._writer is not None and not isinstance(row := self._writer.glance(words, values), sqlite.NotNow):
+            return row
+        return await self.look(lambda connection: seen_as(Any, connection.connection.driver_connection).execute(
+            words, values).fetchone())
 
     def _run(self, work: Callable[[Connection], T], turn: _Turn) -> T:
         tries = 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -177,6 +177,7 @@ _COHORT_IN = _Statement(select(_r.cohort).where(
     _r.platform == bindparam("platform"), _r.workspace == bindparam("workspace"), _r.channel == bindparam("channel")))
 _ROOMS = _Statement(select(_r.platform, _r.workspace, _r.channel).where(_r.cohort == bindparam("cohort"))
                     .order_by(_r.id))
+_PLATFORMS = _Statement(select(_r.platform, func.count()).group_by(_r.platform))
 _COHORTS = _Statement(select(_c.id).order_by(_c.id))
 _NUDGES_OWED = _Statement(select(_c.nudges_owed).where(_c.id == bindparam("cohort")))
 _MEMBER = _Statement(select(tables.member).where(_m.id == bindparam("member")))
@@ -247,7 +248,15 @@ _SENDER_BECOMES = _Statement(update(tables.sender).where(
     _s.beat == bindparam("beat_")), "platform", "holder", "term", "beat")
 _REPORTED = _Statement(select(tables.delivery).where(_d.report == bindparam("report_")).order_by(_d.due, _d.id))
 _DELIVERIES = _Statement(select(tables.delivery).where(_d.cohort == bindparam("cohort")).order_by(_d.due, _d.id))
-_NEXT_DUE = _Statement(select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1))
+_DUE = select(_d.claimable).where(*_IN_LANE, _d.claimable.is_not(None)).order_by(_d.claimable).limit(1)
+_OPENS = select(_c.opening).where(_c.opening.is_not(None)).order_by(_c.opening).limit(1)
+_NEXT_DUE, _NEXT_OPENING = _Statement(_DUE), _Statement(_OPENS)
+_NEXT_DUE_OR_OPENING = _Statement(select(func.min(union_all(
+    select(_DUE.scalar_subquery().label("at")), select(_OPENS.scalar_subquery())).subquery().c.at)))
+_OPENING = _Statement(select(_c.id).where(_c.opening <= bindparam("now")).order_by(_c.id))
+_ORGANISED = _Statement(select(_c.id).where(
+    _c.organiser_platform == bindparam("platform"), _c.organiser_workspace == bindparam("workspace"),
+    _c.organiser_user == bindparam("user")).order_by(_c.id.desc()))
 
 
 @cache
@@ -273,9 +282,10 @@ class StoredLedger:
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
         return self._learned(self._database.run_here(partial(self._worked, work)))
 
-    async def mark(self) -> object:
-        """Equal to an earlier one: nothing was written since, by anybody."""
-        return await self._database.mark()
+    async def next_due(self, lane: Lane) -> datetime | None:
+        words, constants = _NEXT_DUE_OR_OPENING.words(self._database.engine.dialect.name)
+        row = await self._database.glance(words, constants | lane._asdict())
+        return None if row is None or row[0] is None else instant(row[0])
 
     def _worked(self, work: Callable[[Transaction], T], connection: Connection) -> tuple[T, StoredTransaction]:
         # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
@@ -354,6 +364,7 @@ class StoredTransaction:
         assert result.inserted_primary_key is not None  # noqa: S101  # an insert of one row has one
         cohort = CohortId(result.inserted_primary_key[0])
         self.add_room(cohort, room)
+        self.set_nudges_owed(cohort, 0)
         return self.cohort(cohort)
 
     def cohort(self, cohort: CohortId) -> Cohort:
@@ -363,6 +374,9 @@ class StoredTransaction:
                 select(tables.cohort, tables.edition.c.snapshot).join(tables.edition)
                 .where(tables.cohort.c.id == cohort)).one())
         return found
+
+    def organised(self, account: Account) -> Sequence[Cohort]:
+        return [self.cohort(CohortId(cohort)) for cohort, in self._run(_ORGANISED, **vars(account)).fetchall()]
 
     def cohorts(self) -> Sequence[Cohort]:
         return [self.cohort(CohortId(cohort)) for cohort, in self._run(_COHORTS).fetchall()]
@@ -375,6 +389,9 @@ class StoredTransaction:
                 return None
             home = self.homes_read[room] = CohortId(found[0])
         return self.cohort(home)
+
+    def platforms(self) -> Mapping[str, int]:
+        return dict(self._run(_PLATFORMS).fetchall())
 
     def rooms(self, cohort: CohortId) -> Sequence[Room]:
         return [Room(*row) for row in self._run(_ROOMS, cohort=cohort).fetchall()]
@@ -606,7 +623,15 @@ class StoredTransaction:
         return int(row[0])
 
     def set_nudges_owed(self, cohort: CohortId, steps: int) -> None:
-        self._core.execute(update(tables.cohort).where(tables.cohort.c.id == cohort).values(nudges_owed=steps))
+        self._core.execute(update(tables.cohort).where(tables.cohort.c.id == cohort).values(
+            nudges_owed=steps, opening=_opening(self.cohort(cohort), steps)))
+
+    def opening(self, now: datetime) -> Sequence[Cohort]:
+        return [self.cohort(CohortId(cohort)) for cohort, in self._run(_OPENING, now=kept(now)).fetchall()]
+
+    def next_opening(self) -> datetime | None:
+        row = self._run(_NEXT_OPENING).fetchone()
+        return None if row is None else instant(row[0])
 
     def report(self, keys: Iterable[DeliveryKey], report: DeliveryKey) -> None:
         self._core.execute(update(tables.delivery).where(tables.delivery.c.key.in_(list(keys)))
@@ -637,11 +662,21 @@ def _nobody(cohort: CohortId, account: Account) -> int:
     return -1 - (int.from_bytes(blake2b(told.encode(errors="replace"), digest_size=8).digest()) >> 1)
 
 
+def _opening(cohort: Cohort, steps: int) -> datetime | None:
+    """When the first step opens after so many."""
+    ahead = cohort.edition.plan.steps[steps:]
+    return cohort.course.opens(ahead[0].id) if ahead else None
+
+
+# A thousand cohorts mostly share a few: each is megabytes in memory.
+_edition = lru_cache(maxsize=32)(Edition.parse)
+
+
 def _cohort(row: Row[Any]) -> Cohort:
     organiser = None
     if row.organiser_user is not None:
         organiser = Account(row.organiser_platform, row.organiser_workspace, row.organiser_user)
-    return Cohort(CohortId(row.id), row.title, row.start, row.zone, Edition.parse(row.snapshot),
+    return Cohort(CohortId(row.id), row.title, row.start, row.zone, _edition(row.snapshot),
                   Room(row.platform, row.workspace, row.channel), organiser, row.salt, row.opened_at,
                   row.threads, row.graduate_role)
 

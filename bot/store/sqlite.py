@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -86,6 +86,10 @@ class _Asked(Generic[T]):
             self.future.set_exception(self.error)
 
 
+class NotNow:
+    """A look that cannot be had without waiting."""
+
+
 class Writer:
     """Runs functions in groups: whatever has come while the last group was written is the next one.
 
@@ -100,7 +104,6 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, "ninety-database")
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._commits = 0
         self._watch: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -112,18 +115,19 @@ class Writer:
         if self._watch is not None:
             self._watch.close()
 
-    def mark(self) -> object:
-        """In microseconds. At a file another connection is told by SQLite that anybody has written there; what is in
-        memory is ours alone."""
+    def glance(self, words: str, values: Mapping[str, object]) -> tuple[Any, ...] | NotNow | None:
+        row: tuple[Any, ...] | None
         path = self._engine.url.database
         if not path or path == ":memory:":
-            return self._commits
+            row = self.run_here(lambda connection: driver(connection).execute(words, values).fetchone())
+            return row
         try:
             if self._watch is None:
                 self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            return self._watch.execute("PRAGMA data_version").fetchone()
+            row = self._watch.execute(words, values).fetchone()
         except sqlite3.Error:
-            return object()     # nobody knows
+            return NotNow()
+        return row
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         asked, loop = _Asked(work), asyncio.get_running_loop()
@@ -180,7 +184,6 @@ class Writer:
             sql.execute(f"PRAGMA busy_timeout = {round(waits * 1000)}")
             self._waits = waits
         taken: list[_Asked[Any]] = []
-        changes = sql.total_changes
         # By the driver: SQLAlchemy begins when it is first asked, if at all, and takes as long for it as SQLite.
         sql.execute("BEGIN IMMEDIATE")
         try:
@@ -209,7 +212,6 @@ class Writer:
                 connection.rollback()
                 sql.rollback()
             return
-        self._commits += sql.total_changes != changes
 
 
 def _settle(answered: Iterable[_Asked[Any]]) -> None:

@@ -83,10 +83,14 @@ cohort = Table(
     Column("opened_at", Instant, nullable=False),
     # For how many steps the nudges have been derived.
     Column("nudges_owed", Integer, nullable=False, default=0),
+    # When they must be derived next; NULL when they are for all.
+    Column("opening", Instant),
     # Discord only: a thread below each week's post, and the role of those who graduate.
     Column("threads", Boolean, nullable=False, server_default=false()),
     Column("graduate_role", String, nullable=False, server_default=text("''")),
     UniqueConstraint("platform", "workspace", "channel", name="one_cohort_a_room"),
+    Index("cohort_by_opening", "opening"),
+    Index("cohort_by_organiser", "organiser_platform", "organiser_workspace", "organiser_user"),
 )
 
 room = Table(

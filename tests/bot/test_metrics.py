@@ -16,10 +16,10 @@ from bot.desk import Caller, Desk
 from bot.herald import Busy, Gone, Herald, Hindered, Platform, Rejected, Unreachable
 from bot.ledger import (
     Account,
+    Agenda,
     Cohort,
     Delivery,
     Lane,
-    Ledger,
     Receipt,
     RequestId,
     Room,
@@ -324,7 +324,10 @@ async def test_transactions_are_timed_and_those_that_were_not_taken_are_counted(
         async def transact(self, work: Callable[[Transaction], T]) -> T:
             raise Unsaved
 
-    measured: Ledger = MeasuredLedger(ledger, metrics)
+        async def next_due(self, lane: Lane) -> datetime | None:
+            raise Unsaved
+
+    measured: Agenda = MeasuredLedger(ledger, metrics)
     assert await measured.transact(lambda tx: [one.id for one in tx.cohorts()]) == [cohort.id]
     with pytest.raises(ZeroDivisionError):
         await measured.transact(lambda tx: 1 // 0)

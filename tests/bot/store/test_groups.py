@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, event, insert, select, text
 from sqlalchemy.engine import make_url
 
 from bot.ledger import Unsaved
@@ -43,9 +43,16 @@ def kept(connection: Connection) -> list[str]:
     return sorted(connection.execute(select(CHANNEL.c.user)).scalars())
 
 
-def commits(database: Database) -> int:
-    assert database._writer is not None
-    return database._writer._commits
+class Watched(Database):
+    """Counts what is committed."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.commits = 0
+        event.listen(self.engine, "connect", lambda connection, _: connection.set_trace_callback(self._trace))
+
+    def _trace(self, words: str) -> None:
+        self.commits += words == "COMMIT"
 
 
 async def together(database: Database, *works: Callable[[Connection], object]) -> list[object]:
@@ -67,11 +74,10 @@ async def together(database: Database, *works: Callable[[Connection], object]) -
 
 
 async def test_what_waits_together_is_one_commit(database_url: str) -> None:
-    async with Database(database_url) as database:
+    async with Watched(database_url) as database:
         assert await together(database, *(partial(keep, user=user) for user in "abc")) == ["a", "b", "c"]
-        assert commits(database) == 1
+        assert database.commits == 2, "and the one that was waited for"
         assert await database.run(kept) == ["a", "b", "c"]
-        assert commits(database) == 1, "who only looks writes nothing"
 
 
 async def test_one_that_fails_is_undone_alone(database_url: str) -> None:
@@ -88,12 +94,12 @@ async def test_one_that_fails_is_undone_alone(database_url: str) -> None:
         keep(connection, "doubled")
         keep(connection, "a")
 
-    async with Database(database_url) as database:
+    async with Watched(database_url) as database:
         answers = await together(database, partial(keep, user="a"), buggy, stops, doubled, partial(keep, user="b"))
         assert [answer if isinstance(answer, str) else type(answer) for answer in answers] == [
             "a", LookupError, RuntimeError, Unsaved, "b"]
+        assert database.commits == 2
         assert await database.run(kept) == ["a", "b"]
-        assert commits(database) == 1
 
 
 async def test_nobody_is_answered_before_all_of_it_is_kept(database_url: str) -> None:
@@ -198,28 +204,37 @@ async def test_a_look_waits_for_nobody(database_url: str) -> None:
         await waits
 
 
+GLANCE = "SELECT count(*) FROM direct_channel"
+
+
 @pytest.mark.parametrize("here", [True, False])
-async def test_the_mark_changes_with_what_anybody_writes(database_url: str, here: bool) -> None:
+async def test_a_glance_sees_what_anybody_has_written(database_url: str, here: bool) -> None:
     async with Database(database_url) as database, Database(database_url) as other:
-        writes = database if here else other
-        before = await database.mark()
-        await writes.run(kept)
-        assert await database.mark() == before
-        await writes.run(partial(keep, user="a"))
-        after = await database.mark()
-        assert after != before
-        assert await database.mark() == after
+        assert await database.glance(GLANCE, {}) == (0,)
+        await (database if here else other).run(partial(keep, user="a"))
+        assert await database.glance(GLANCE, {}) == (1,)
 
 
-async def test_the_mark_of_what_is_in_memory_changes_too() -> None:
+async def test_a_glance_waits_for_nobody_who_writes(database_url: str) -> None:
+    async with Database(database_url) as database:
+        other = sqlite3.connect(path_of(database_url), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await database.glance(GLANCE, {}) == (0,)
+        other.execute("ROLLBACK")
+        other.close()
+
+
+async def test_a_glance_at_what_is_in_memory_is_at_the_same_rows() -> None:
     async with Database("sqlite://", durable=False) as database:
-        before = await database.mark()
         await database.run(lambda connection: connection.execute(text("CREATE TABLE t (a)")))
         await database.run(lambda connection: connection.execute(text("INSERT INTO t VALUES (1)")))
-        after = await database.mark()
-        assert after != before
-        await database.run(lambda connection: connection.execute(text("SELECT * FROM t")).all())
-        assert await database.mark() == after
+        assert await database.glance("SELECT a FROM t WHERE a = :one", {"one": 1}) == (1,)
+
+
+async def test_a_glance_that_fails_is_unsaved(database_url: str) -> None:
+    async with Database(database_url) as database:
+        with pytest.raises(Unsaved):
+            await database.glance("SELECT * FROM nowhere", {})
 
 
 def test_a_database_that_is_closed_takes_nothing(database_url: str) -> None:

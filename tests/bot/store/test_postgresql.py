@@ -28,7 +28,7 @@ from bot.cohort.refusals import AlreadyEnrolled, JoinedTwice, NameTaken, NoRestL
 from bot.cohort.scoring import Record
 from bot.desk import Caller, Desk, open_cohort
 from bot.herald import Herald
-from bot.ledger import Account, Code, Cohort, Lane, Ledger, Member, RequestId, Room, RoomTaken, Transaction, Unsaved
+from bot.ledger import Account, Agenda, Code, Cohort, Lane, Member, RequestId, Room, RoomTaken, Transaction, Unsaved
 from bot.messages import Form, Message
 from bot.store import database as store
 from bot.store import tables
@@ -67,8 +67,11 @@ class Held:
 
         return await self._ledger.transact(held)
 
+    async def next_due(self, lane: Lane) -> datetime | None:
+        return await self._ledger.next_due(lane)
 
-async def side_by_side(url: str, first: Callable[[Ledger], Awaitable[A]], second: Callable[[Ledger], Awaitable[B]]) \
+
+async def side_by_side(url: str, first: Callable[[Agenda], Awaitable[A]], second: Callable[[Agenda], Awaitable[B]]) \
         -> tuple[A, B]:
     """What both answer."""
     def waiting() -> bool:
@@ -86,27 +89,27 @@ async def side_by_side(url: str, first: Callable[[Ledger], Awaitable[A]], second
         return await early, await late
 
 
-def desk(ledger: Ledger) -> Desk:
+def desk(ledger: Agenda) -> Desk:
     return Desk(ledger, guide())
 
 
-async def joins(ledger: Ledger, who: str | Caller, name: str, request: str = "", nudges: str = "no") -> Message:
+async def joins(ledger: Agenda, who: str | Caller, name: str, request: str = "", nudges: str = "no") -> Message:
     who = caller(who) if isinstance(who, str) else who
     return await desk(ledger).submit(
         who, "join", "", {"name": (name,), "shown": ("name",), "zone": ("Europe/Berlin",), "nudges": (nudges,)},
         RequestId(request or f"join of {who.account.user}"), WEEK_1)
 
 
-async def checks_in(ledger: Ledger, who: str, request: str, week: int = 1, **answers: tuple[str, ...]) -> Message:
+async def checks_in(ledger: Agenda, who: str, request: str, week: int = 1, **answers: tuple[str, ...]) -> Message:
     return await desk(ledger).submit(caller(who), "check-in", f"week-{week}", answers, RequestId(request),
                                      WEEK_1 + timedelta(weeks=week - 1))
 
 
-async def says(ledger: Ledger, who: str | Caller, line: str, request: str) -> Message | Form:
+async def says(ledger: Agenda, who: str | Caller, line: str, request: str) -> Message | Form:
     return await desk(ledger).command(caller(who) if isinstance(who, str) else who, line, RequestId(request), WEEK_1)
 
 
-async def derived(ledger: Ledger, now: datetime) -> None:
+async def derived(ledger: Agenda, now: datetime) -> None:
     """The nudges, by a herald that has nothing to send."""
     await Herald(ledger, {}, VirtualClock(now)).drain(Lane("nowhere", True), now)
 
@@ -226,7 +229,7 @@ async def test_whoever_joins_while_nudges_are_derived_gets_theirs(
 
 async def test_of_two_cohorts_opened_in_one_room_at_once_the_second_is_refused(
         ledger: StoredLedger, database_url: str) -> None:
-    async def opens(there: Ledger) -> Cohort | None:
+    async def opens(there: Agenda) -> Cohort | None:
         try:
             return await open_cohort(there, "Autumn", START, "Europe/Berlin", edition(), ROOM, None, "salt", OPENED)
         except RoomTaken:
@@ -239,7 +242,7 @@ async def test_of_two_cohorts_opened_in_one_room_at_once_the_second_is_refused(
 
 async def test_the_form_to_open_a_cohort_sent_twice_at_once_is_refused_in_words(
         ledger: StoredLedger, database_url: str) -> None:
-    async def opens(there: Ledger) -> Message:
+    async def opens(there: Agenda) -> Message:
         return await desk(there).submit(caller("olu", organiser=True), "open", "", {
             "title": ("Autumn",), "start": (START.isoformat(),), "zone": ("Europe/Berlin",)}, RequestId("r"), OPENED)
 
