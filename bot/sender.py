@@ -66,7 +66,7 @@ class Alone:
 
 
 class Candidate:
-    """This process, among those that could send for the platform."""
+    """This process, among those that could send for the platform. No other one has, or had, the name `holder`."""
 
     def __init__(self, ledger: Ledger, platform: str, holder: str, *, elapsed: Callable[[], float] = elapsed,
                  sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -152,7 +152,8 @@ class Candidate:
         heard = self.elapsed()
         if not self._looked or found != self._seen:
             self._looked, self._seen, self._seen_at = True, found, heard
-        free = found is None or not found.holder
+        # One in our own name, too: we have taken over, and were told that we had not.
+        free = found is None or found.holder in ("", self._holder)
         if self._leaving or not (free or began - self._seen_at >= SILENCE):
             return
         if not free:

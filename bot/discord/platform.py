@@ -34,6 +34,9 @@ AGAIN = timedelta(seconds=5)
 TOO_FAST_FOR = timedelta(minutes=10)
 """To wait when Discord says that direct messages are opened too fast; how long it does not say."""
 
+AT_ONCE = 64
+"""Sends that are worth being under way together: fifty a second at 1.2 s each."""
+
 _EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
 """Where the milliseconds in Discord's ids begin (docs: reference#snowflakes)."""
 _MESSAGES = "/channels/{channel}/messages"

@@ -18,17 +18,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bot import herald
 from bot.app import Pace, Running, running
 from bot.ledger import Room
+from bot.sender import elapsed
 from bot.settings import Settings
 from content.loading import default_path, load
 from content.model import Guide
@@ -37,6 +41,8 @@ from scheduler.clock import VirtualClock
 ROOT = Path(__file__).parents[2]
 ROUNDS = 4
 """So often the pulses are rung at one instant before it counts as left undone."""
+LEASE = 48.0
+"""So much faster than real time one that was killed is taken over from, when it is alone: after half a second."""
 LARGEST = 1 << 16
 """Bytes of what the driver and the process that forks say at once; each thing said is a line."""
 
@@ -60,10 +66,10 @@ class Birth:
     """Seconds between two new direct message channels."""
     speed: float = 1.0
     """How much faster than real time the platforms' limits are counted and waited for."""
-    lease: float = 16.0
+    lease: float = LEASE
     """How much faster than real time one that was killed is taken over from."""
     alone: bool = True
-    """It is not ready before it sends for every platform."""
+    """It is not ready before it sends for every platform, and then it keeps the lease in real time."""
 
 
 @cache
@@ -90,6 +96,12 @@ async def _obey(ninety: Running, clock: VirtualClock, reader: asyncio.StreamRead
                 await ticker.settled()
             due = await ninety.herald.next_due()
         await _say(writer, {"due": due and due.isoformat()})
+
+
+def _from_now_on(fast: Callable[[], float]) -> Callable[[], float]:
+    """The clock, at the pace of real time."""
+    shown, since = fast(), elapsed()
+    return lambda: shown + elapsed() - since
 
 
 async def _to_send_for_all(ninety: Running) -> None:
@@ -119,6 +131,17 @@ async def _live(birth: Birth, orders: socket.socket) -> None:
                        pace) as ninety:
         if birth.alone:
             await _to_send_for_all(ninety)
+            # Nobody waits for its silence, and on a busy machine it would be late to say that it lives.
+            for candidate in ninety.candidates:
+                candidate.elapsed = _from_now_on(candidate.elapsed)
+            object.__setattr__(pace, "lease", 1.0)
+        else:
+            # Another one may take over so much sooner, and until then a send must be over. In seconds of the lease it
+            # may take as long as ever, and what is left of that is here the platform's.
+            send = herald.SEND
+            herald.SEND = send / birth.lease
+            for candidate in ninety.candidates:
+                candidate.grace += (send - herald.SEND).total_seconds()
         await _say(writer, {"ready": True})
         obeying = asyncio.create_task(_obey(ninety, clock, reader, writer))
         ended, _ = await asyncio.wait([asyncio.create_task(asked.wait()), obeying, *ninety.lines],
@@ -162,6 +185,8 @@ def _fork_on_demand(driver: socket.socket) -> None:
             pass    # none is left, or nobody listens any more
 
     guide_at(None)
+    for platform in ("discord.client", "discord.commands", "slack.clients", "slack.transports"):
+        import_module(f"bot.{platform}")    # which the bot does only when it goes there
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, reap)
     while True:
@@ -193,6 +218,7 @@ class _Nursery:
         self._process = subprocess.Popen(  # noqa: S603  # ours
             [sys.executable, "-m", "tests.bot.process", str(there.fileno())], pass_fds=[there.fileno()], cwd=ROOT)
         there.close()
+        self._turn = threading.Lock()
         self._heard = b""
         self._born: list[int] = []
         self._codes: dict[int, int] = {}
@@ -200,6 +226,10 @@ class _Nursery:
     def bear(self, birth: Birth, orders: socket.socket) -> int:
         """The id of the new process."""
         told = json.dumps(asdict(birth)).encode() + b"\n"
+        with self._turn:
+            return self._bear(told, orders)
+
+    def _bear(self, told: bytes, orders: socket.socket) -> int:
         # Not socket.send_fds: it sends through `socket.socket`, which pytest-socket may have put another in place of.
         self._socket.sendmsg([told], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [orders.fileno()]))])
         while not self._born:
@@ -208,7 +238,10 @@ class _Nursery:
 
     def code(self, pid: int, within: float) -> int | None:
         """What it has ended with; None when it runs on. Waits so many seconds for its end."""
-        until = time.monotonic() + within
+        with self._turn:
+            return self._code(pid, time.monotonic() + within)
+
+    def _code(self, pid: int, until: float) -> int | None:
         while pid not in self._codes and (left := until - time.monotonic()) > 0:
             self._socket.settimeout(left)
             try:
@@ -251,12 +284,14 @@ class Process:
     @classmethod
     @asynccontextmanager
     async def started(cls, environment: Mapping[str, str], now: datetime, log: Path, *, dm_opens: float = 1.0,
-                      speed: float = 1.0) -> AsyncIterator[Process]:
+                      speed: float = 1.0, lease: float = LEASE, alone: bool = True) -> AsyncIterator[Process]:
         """It may not be `ready` yet. Killed at the end, if it lives."""
         here, there = socket.socketpair()
         try:
-            birth = Birth(environment, now.isoformat(), str(log), dm_opens, speed)
-            pid = await asyncio.to_thread(lambda: _nursery().bear(birth, there))
+            birth = Birth(environment, now.isoformat(), str(log), dm_opens, speed, lease, alone)
+            # Here, in the one thread where there can be only one.
+            nursery = _nursery()
+            pid = await asyncio.to_thread(nursery.bear, birth, there)
         finally:
             there.close()
         reader, writer = await asyncio.open_connection(sock=here)

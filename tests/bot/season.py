@@ -47,8 +47,9 @@ from tests.bot.process import Died, Process, guide_at
 
 SPEED = 50.0
 """A platform's limits are counted, and waited for, so much faster than real time, by both sides."""
-PATIENT = timedelta(minutes=10)
-"""How late a message may be after kills: a lease of a minute each."""
+PATIENT = timedelta(minutes=3)
+"""How late a message may be after kills. Who takes over looks at once for what was being sent; but what was also cut
+off is tried again after 5 s, half a minute, two minutes."""
 BOARD_ROWS = 10
 T = TypeVar("T")
 

@@ -13,9 +13,10 @@ import pytest
 
 from bot import transcript
 from bot.cohort.journal import CheckedIn, Joined, Left, Rested
-from bot.herald import AT_ONCE, LEASE, RETRY, Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
+from bot.herald import AT_ONCE, RETRY, Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
 from bot.ledger import Account, Cohort, Delivery, Lane, Logged, Member, Receipt, RequestId, Room, State, Transaction
-from bot.messages import Button, DeliveryKey, Mention, Message, fill
+from bot.messages import Button, DeliveryKey, Mention, Message, Plain, fill
+from bot.sender import GRACE, SILENCE, Candidate, elapsed
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
@@ -26,6 +27,7 @@ from scheduler.clock import VirtualClock
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ROOM = Room("local", "", "ninety")
+LANE = Lane("local", False)
 ORGANISER = Account("local", "", "organiser")
 START = date(2026, 11, 23)
 OPENED = datetime(2026, 11, 16, 12, tzinfo=UTC)
@@ -122,7 +124,7 @@ class House:
         self.clock = VirtualClock(at)
         self.ledger = StoredLedger(database)
         self.chat = Chat(self.clock)
-        self.herald = Herald(self.ledger, {"local": self.chat}, self.clock, "this process")
+        self.herald = Herald(self.ledger, {"local": self.chat}, self.clock)
 
         def work(tx: Transaction) -> Cohort:
             cohort = tx.open_cohort("Autumn", start, zone, EDITION, ROOM, ORGANISER, "salt", at,
@@ -458,8 +460,7 @@ async def test_a_send_that_was_cut_off_before_it_was_taken_is_sent_again_after_a
     assert house.log()[key].attempt == 3
 
 
-async def test_a_send_that_hangs_is_cut_off_within_its_lease_and_found(house: House, monkeypatch: pytest.MonkeyPatch) \
-        -> None:
+async def test_a_send_that_hangs_is_cut_off_and_found(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.herald.SEND", timedelta(milliseconds=20))
     house.chat.faults = [hangs]
     await house.play(datetime(2026, 11, 20, 9, tzinfo=UTC))
@@ -474,48 +475,167 @@ async def test_a_busy_platform_is_asked_again_when_it_said(house: House) -> None
     assert (house.chat.keys(), house.chat.looked_for) == ([f"1:{FIRST}:welcome"], [])
 
 
+async def test_an_attempt_that_was_overtaken_changes_nothing(house: House) -> None:
+    at = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    (old,) = house.ledger.transact_here(lambda tx: tx.claim(LANE, at, 1))
+    await house.play(at)
+    sent = house.log()[old.delivery.key]
+    assert house.ledger.transact_here(lambda tx: tx.finish(old, State.FAILED, None, "late")) is False
+    assert house.log()[old.delivery.key] == sent
+    assert (sent.state, sent.attempt, house.chat.looked_for) == (State.SENT, 2, [old.delivery.key])
+
+
+# --- by one process at a time -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Seconds:
+    """A clock that runs when it is told to."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def candidate(house: House, holder: str, elapsed: Callable[[], float], grace: float = GRACE) -> Candidate:
+    return Candidate(house.ledger, "local", holder, elapsed=elapsed, grace=grace)
+
+
+def herald_of(house: House, right: Candidate) -> Herald:
+    return Herald(house.ledger, {"local": house.chat}, house.clock, rights={"local": right})
+
+
 async def test_two_heralds_on_one_database_post_once(house: House, tmp_path: Path) -> None:
     """Two replicas on one APScheduler store posted 133 of 60 to 70 due (measured)."""
     for user in range(30):
         house.enrol(f"user {user}")
     other_database = Database(f"sqlite:///{tmp_path}/cohort.db", durable=False)
-    other = Herald(StoredLedger(other_database), {"local": house.chat}, house.clock, "another process")
+    other = StoredLedger(other_database)
+    candidates = [Candidate(ledger, "local", holder) for ledger, holder in ((house.ledger, "one"), (other, "two"))]
+    heralds = [Herald(ledger, {"local": house.chat}, house.clock, rights={"local": right})
+               for ledger, right in zip((house.ledger, other), candidates, strict=True)]
+    for right in candidates:
+        await right.round()
     sunday = datetime(2026, 11, 29, 16, tzinfo=UTC)
-    await house.tick(WEEK_1)
-    house.clock.reach(sunday)
-    await asyncio.gather(*(herald.tick(sunday) for herald in (house.herald, other) for _ in range(3)))
-    await asyncio.to_thread(other_database.close)
+    for at in (datetime(2026, 11, 20, 8, tzinfo=UTC), WEEK_1, sunday):
+        house.clock.reach(at)
+        await asyncio.gather(*(herald.tick(at) for herald in heralds))
     assert len(house.chat.keys()) == len(set(house.chat.keys())) == 32
+    await candidates[0].resign()
+    await candidates[1].round()
+    at = datetime(2026, 11, 30, 8, tzinfo=UTC)
+    house.clock.reach(at)
+    await asyncio.gather(*(herald.tick(at) for herald in heralds))
+    assert len(house.chat.keys()) == len(set(house.chat.keys())) == 33, "the other one has gone on"
+    await asyncio.to_thread(other_database.close)
 
 
-async def test_a_send_that_could_outlast_its_lease_is_not_begun(house: House) -> None:
+async def test_who_has_not_the_right_sends_nothing_and_does_not_ask_when_something_is_due(house: House) -> None:
+    seconds = Seconds()
+    first, second = (candidate(house, holder, seconds) for holder in ("first", "second"))
+    await first.round()
+    await second.round()
+    house.clock.reach(datetime(2026, 11, 20, 8, tzinfo=UTC))
+    assert await herald_of(house, second).drain(LANE, house.clock.now()) is None
+    assert house.states() == {}
+    assert await herald_of(house, first).drain(LANE, house.clock.now()) is not None
+    assert house.chat.keys() == [f"1:{FIRST}:welcome"]
+
+
+async def test_a_send_that_could_outlast_the_right_is_not_begun(house: House) -> None:
     """A lease without a margin doubled 6,116 of 93,000 deliveries in a simulation."""
-    slow = [one for one in range(3)]
+    seconds = Seconds()
+    right = candidate(house, "this process", seconds)
+    herald = herald_of(house, right)
 
     async def takes_long(take: Callable[[], Receipt]) -> Receipt:
-        house.clock.reach(house.clock.now() + timedelta(seconds=50))
-        slow.pop()
+        seconds.now += 10.1
         return take()
 
     house.enrol("ann")
     house.enrol("bo")
-    await house.tick(WEEK_1)
+    await right.round()
+    house.clock.reach(WEEK_1)
+    await herald.tick(WEEK_1)
     house.chat.posted.clear()
     house.chat.faults = [takes_long]
     sunday = datetime(2026, 11, 29, 16, tzinfo=UTC)
-    await house.tick(sunday)
-    assert len(house.chat.posted) == 2, "given back and claimed anew, not sent under the old lease"
+    house.clock.reach(sunday)
+    await herald.tick(sunday)
+    assert len(house.chat.posted) == 1, "13.9 seconds are left, and a send may take ten and four to land"
+    assert 13 < right.lasts() < 14
+    await right.round()
+    await herald.tick(sunday)
+    assert len(house.chat.posted) == len(set(house.chat.keys())) == 2, "given back and claimed anew"
     assert [one.attempt for key, one in house.log().items() if ":nudge:" in key] == [1, 2]
 
 
-async def test_an_attempt_that_was_overtaken_changes_nothing(house: House) -> None:
+async def test_what_waits_for_its_turn_while_another_process_takes_over_is_left_to_that_one(house: House) -> None:
+    seconds = Seconds()
+    first, second = (candidate(house, holder, seconds) for holder in ("first", "second"))
+    for number in range(AT_ONCE):
+        house.enrol(f"m{number}")
+    await first.round()
+    await second.round()
+    await herald_of(house, first).tick(WEEK_1)
+    house.chat.posted.clear()
+    sunday = datetime(2026, 11, 29, 16, tzinfo=UTC)
+    house.clock.reach(sunday)
+    house.chat.gate = asyncio.Event()
+    waiting = asyncio.create_task(herald_of(house, first).drain(Lane("local", True), sunday))
+    await house.chat.full.wait()
+    seconds.now += SILENCE
+    await second.round()
+    assert (first.lasts(), second.held) == (0.0, True)
+    house.chat.gate.set()
+    await waiting
+    assert house.chat.posted == []
+    await herald_of(house, second).drain(Lane("local", True), sunday)
+    assert len(house.chat.keys()) == len(set(house.chat.keys())) == AT_ONCE
+
+
+async def test_what_a_dead_process_had_begun_is_looked_for_by_the_next(house: House) -> None:
     at = datetime(2026, 11, 20, 8, tzinfo=UTC)
-    old = house.ledger.transact_here(lambda tx: tx.claim(Lane("local", False), at, at + LEASE, "a sleeper", 1))[0]
-    await house.play(at + LEASE + timedelta(seconds=1))
-    sent = house.log()[old.delivery.key]
-    assert house.ledger.transact_here(lambda tx: tx.finish(old, State.FAILED, None, "late")) is False
-    assert house.log()[old.delivery.key] == sent
-    assert sent.state is State.SENT
+    house.clock.reach(at)
+    right = candidate(house, "next", Seconds())
+    await right.round()
+    (dead,) = house.ledger.transact_here(lambda tx: tx.claim(LANE, at, 1))
+    await house.chat.post(ROOM, Message((Plain("It was sent before the end"),)), dead.delivery.key)
+    await herald_of(house, right).drain(LANE, at)
+    assert house.chat.keys() == house.chat.looked_for == [dead.delivery.key]
+
+
+async def test_what_was_cut_off_is_looked_for_only_when_it_must_have_landed(
+        house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We gave it up after 20 ms, and the platform carries it out after 70."""
+    monkeypatch.setattr("bot.herald.SEND", timedelta(milliseconds=20))
+    landed = asyncio.Event()
+
+    async def lands_late(take: Callable[[], Receipt]) -> Receipt:
+        async def land() -> None:
+            await asyncio.sleep(0.07)
+            take()
+            landed.set()
+
+        landing.append(asyncio.create_task(land()))
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    landing: list[asyncio.Task[None]] = []
+    right = candidate(house, "this process", elapsed, grace=0.1)
+    await right.round()
+    herald = herald_of(house, right)
+    house.chat.faults = [lands_late]
+    at = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    house.clock.reach(at)
+    await herald.drain(LANE, at)
+    assert (herald.landing, landed.is_set()) == (True, False)
+    house.clock.reach(at + RETRY[0])
+    await herald.drain(LANE, house.clock.now())
+    key = f"1:{FIRST}:welcome"
+    assert (house.chat.keys(), house.chat.looked_for) == ([key], [key])
+    assert (herald.landing, house.log()[key].state) == (False, State.SENT)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------

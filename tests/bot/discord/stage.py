@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -35,6 +35,8 @@ from tests.emulators.discord import Discord, Shown, text_of
 from tests.emulators.discord_world import Channel, Json, Message, User
 
 TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
+
+
 class Watched(Discord):
     """Asks of each request, before it is carried out and after it, whether the rest of it is lost."""
 
@@ -146,14 +148,24 @@ class Stage(Town):
                 *(done for done in self.discord.done if done.status >= 400)]
 
 
+STAGE = TypeVar("STAGE", bound=Stage)
+
+
 @asynccontextmanager
 async def stage(folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: float = 1.0, **emulator: Any) \
         -> AsyncIterator[Stage]:
+    async with staged(Stage, folder, now, speed=speed, dm_opens=dm_opens, **emulator) as town:
+        yield town
+
+
+@asynccontextmanager
+async def staged(kind: type[STAGE], folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: float = 1.0,
+                 **emulator: Any) -> AsyncIterator[STAGE]:
     """A server with a channel and nobody but its owner. No process runs yet; at the end none does any more."""
     clock, pace = VirtualClock(now), Pace(speed)
     discord = Watched(token=TOKEN, now=clock.now, monotonic=pace.monotonic, **emulator)
     async with discord:
-        town = Stage(
+        town = kind(
             discord=discord, channel=discord.add_channel(discord.add_guild("Ninety"), "cohort"), clock=clock,
             folder=folder, pace=pace, dm_opens=dm_opens, environment={
                 "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", "NINETY_DISCORD_TOKEN": TOKEN,

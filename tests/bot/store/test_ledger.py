@@ -401,6 +401,36 @@ def test_how_far_nudges_are_owed_is_kept(ledger: StoredLedger, database: Databas
     assert StoredLedger(database).transact_here(lambda tx: tx.nudges_owed(cohort.id)) == 3
 
 
+async def test_what_opens_next_in_any_cohort_is_seen_at_a_glance(ledger: StoredLedger) -> None:
+    cohort = await ledger.transact(opened)
+    steps = cohort.edition.plan.steps
+    first, second = (cohort.course.opens(step.id) for step in steps[:2])
+    assert await ledger.next_due(LANE) == await ledger.transact(lambda tx: tx.next_opening()) == first
+    assert await ledger.transact(lambda tx: (tx.opening(first - MINUTE), tx.opening(first))) == ([], [cohort])
+    await ledger.transact(lambda tx: tx.set_nudges_owed(cohort.id, 1))
+    assert await ledger.next_due(LANE) == second
+    await ledger.transact(lambda tx: tx.owe([nudge(cohort, due=second - MINUTE)]))
+    assert await ledger.next_due(LANE) == second - MINUTE
+    assert await ledger.next_due(Lane("elsewhere", True)) == second
+    await ledger.transact(lambda tx: tx.set_nudges_owed(cohort.id, len(steps)))
+    assert await ledger.transact(lambda tx: (tx.next_opening(), tx.opening(second + 900 * MINUTE))) == (None, [])
+    assert await ledger.next_due(Lane("elsewhere", True)) is None
+
+
+def test_who_has_opened_cohorts_finds_them_the_youngest_first(ledger: StoredLedger) -> None:
+    mine = [ledger.transact_here(lambda tx, channel=channel: opened(tx, Room("local", "", channel)))  # type: ignore[misc]
+            for channel in "ab"]
+    assert ledger.transact_here(lambda tx: tx.organised(ORGANISER)) == mine[::-1]
+    assert ledger.transact_here(lambda tx: tx.organised(account("Somebody else"))) == []
+
+
+def test_on_which_platforms_cohorts_live_is_counted(ledger: StoredLedger) -> None:
+    cohort = ledger.transact_here(opened)
+    ledger.transact_here(lambda tx: opened(tx, replace(ROOM, channel="another")))
+    ledger.transact_here(lambda tx: tx.add_room(cohort.id, Room("slack", "T1", "C1")))
+    assert ledger.transact_here(lambda tx: tx.platforms()) == {"local": 2, "slack": 1}
+
+
 # --- all or nothing ---------------------------------------------------------------------------------------------------
 
 
