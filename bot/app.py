@@ -105,10 +105,10 @@ class _Presence:
     at_once: dict[str, AtOnce] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
-    def connection(self, platform: str, connected: Callable[[], bool]) -> None:
-        """Who is asked whether its line is up."""
+    def connection(self, platform: str, connected: Callable[[], bool], ready: Callable[[], bool] | None = None) -> None:
+        """Who is asked whether its line is up; and whether it is as it should be, where that is something else."""
         self.metrics.connection(platform, connected)
-        self.health.connection(platform, connected)
+        self.health.connection(platform, ready or connected)
 
 
 @asynccontextmanager
@@ -131,6 +131,8 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         people = await ledger.transact(lambda tx: _people(tx, room, names))
         desk = MeasuredDesk(Desk(ledger, guide, site), metrics)
         candidates = {platform: _candidate(ledger, platform, pace) for platform in _platforms(settings)}
+        for candidate in candidates.values():
+            metrics.sends(candidate.platform, lambda one=candidate: one.lasts() > 0)  # type: ignore[misc]
         us = _Presence(settings, desk, database, clock, pace, stack, metrics, health, candidates)
         us.platforms["local"] = LocalPlatform(history, clock, room)
         if settings.discord_token is not None:
@@ -180,7 +182,7 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     # Everybody who is connected hears of every interaction, and only one may answer.
     us.lines.append(duty := _OnDuty(us.candidates["discord"], connection,
                                     lambda: Publishing(rest, us.desk.voice, pace.sleep)))
-    us.connection("discord", lambda: duty.connected)
+    us.connection("discord", lambda: duty.connected, lambda: duty.connected or not us.candidates["discord"].held)
 
 
 class _OnDuty:
@@ -199,8 +201,7 @@ class _OnDuty:
 
     @property
     def connected(self) -> bool:
-        """Or it is not for us to be."""
-        return not self._candidate.held or self._connected()
+        return bool(self._now) and self._connected()
 
     async def keep(self) -> None:
         """Raises what one of the lines raises."""

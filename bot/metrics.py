@@ -94,6 +94,8 @@ class Metrics:
                                registry=registry)
         self._connected = Gauge("ninety_connected", "1 while the line to the platform is up.", ["platform"],
                                 registry=registry)
+        self._sends = Gauge("ninety_sends", "1 while this process sends for the platform.", ["platform"],
+                            registry=registry)
         self._limits = _Limits()
         registry.register(self._limits)
         self._backlog = _Waiting()
@@ -106,6 +108,10 @@ class Metrics:
         if state is State.SENT:
             # The instant of a receipt is the platform's, whose clock may be behind ours.
             self.lag.labels(platform, kind).observe(max((at - delivery.due).total_seconds(), 0.0))
+
+    def sends(self, platform: str, sends: Callable[[], bool]) -> None:
+        """Who is asked whether this process is the one."""
+        self._sends.labels(platform).set_function(lambda: float(sends()))
 
     def connection(self, platform: str, connected: Callable[[], bool]) -> None:
         """Asked at each scrape."""

@@ -105,3 +105,19 @@ async def test_on_slack_it_is_ready_when_it_listens_and_measures_what_people_do(
         assert await measured(address, "ninety_interaction_seconds_count", 1) == {"week slack": 1}
         assert await measured(address, "ninety_answers_total") == {"week refused slack": 1}
         assert await measured(address, "ninety_rate_limited_total") == {"slack method": 0}
+
+
+async def test_of_two_one_sends_and_both_are_ready(tmp_path: Path) -> None:
+    """The other is not connected to Discord, which would hear of everything twice, and is ready all the same."""
+    async with stage(tmp_path, datetime.now(UTC)) as town, ninety_run(town.environment) as (first, one), \
+            ninety_run(town.environment) as (_, other):
+        assert [await measured(address, "ninety_sends") for address in (one, other)] == [
+            {"local": 1, "discord": 1}, {"local": 0, "discord": 0}]
+        assert [await measured(address, "ninety_connected") for address in (one, other)] == [
+            {"discord": 1}, {"discord": 0}]
+        first.terminate()
+        async with asyncio.timeout(30):
+            while await measured(other, "ninety_connected") == {"discord": 0}:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(0.05)
+        assert await measured(other, "ninety_sends") == {"local": 1, "discord": 1}
+        assert await first.wait() == 0
