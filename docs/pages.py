@@ -58,7 +58,7 @@ Nav: TypeAlias = "list[str | dict[str, str | Nav]]"
 """As in the `nav` of mkdocs.yml."""
 
 HAND_WRITTEN = {"join.md": ("Cohort",), "organise.md": ("Cohort",), "discord.md": ("Cohort",), "slack.md": ("Cohort",),
-                "run.md": ("Cohort",), "edit.md": ()}
+                "run.md": ("Cohort",), "growth.md": ("Cohort",), "edit.md": ()}
 """The pages that people write, each with its place in the nav, after those made from the guide."""
 
 DOMAINS = {
