@@ -216,6 +216,27 @@ def rehearse(
     raise typer.Exit(0 if result.sound else 1)
 
 
+@app.command()
+def simulate(
+    seeds: Annotated[int, typer.Option(min=1, help="How many are played.")] = 200,
+    first: Annotated[int, typer.Option("--from", min=0, help="The first of them.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Play this one alone.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="With --seed: everything that happens in it.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if left out.")] = None,
+) -> None:
+    """Look for a way to lose or double something: crashes, pauses, wrong clocks and a chat that loses replies, by seed.
+
+    Prints what happened, and each promise that broke, with the command that plays it again. Exit code 1 then.
+    """
+    from bot.simulation import runs
+
+    if seed is not None:
+        raise typer.Exit(0 if runs.one(seed, typer.echo, trace=trace) else 1)
+    with _Progress() as progress:
+        sound = runs.many(first, seeds, jobs, typer.echo, progress)
+    raise typer.Exit(0 if sound else 1)
+
+
 class _Progress:
     """A percentage on standard error, where that is a terminal."""
 
