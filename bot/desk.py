@@ -317,7 +317,7 @@ async def correct(ledger: Ledger, cohort: CohortId, user: str, event: Granted | 
         entry = tx.append(member, event, _once(record, "corrected"))
         assert entry is not None  # noqa: S101  # nobody else writes within this transaction
         record = replace(record, journal=(*record.journal, entry))
-        tx.change_member(replace(member, points=record.points))
+        tx.change_member(member.standing(record))
         return record
 
     return await ledger.transact(work)
@@ -404,10 +404,14 @@ class _Visit:
                 return replace(record, journal=record.journal[:index])
         return None
 
-    def write(self, member: Member, record: Record, event: Event, request: RequestId | None = None) -> Record:
-        """Appends to the member's journal; the record with it."""
-        entry = self.tx.append(member, event, request or self.request)
-        return record if entry is None else replace(record, journal=(*record.journal, entry))
+    def write(self, member: Member, record: Record, event: Event) -> tuple[Member, Record]:
+        """Appends to the member's journal; both with it, and the member's row changed to be like that."""
+        entry = self.tx.append(member, event, self.request)
+        if entry is not None:
+            record = replace(record, journal=(*record.journal, entry))
+        member = member.standing(record)
+        self.tx.change_member(member)
+        return member, record
 
     def when(self, at: datetime, record: Record | None = None) -> When:
         """The instant as the member reads it: in the zone they live by at present."""
@@ -488,9 +492,8 @@ def _join(visit: _Visit, _: str, answers: Answers) -> Message:
         member = tx.add_member(cohort.id, visit.caller.account, name, alias, shows_name, zone, nudges)
     else:
         member = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges, present=True)
-        tx.change_member(member)
     first = _first_step(visit, find_zone(zone))
-    record = visit.write(member, visit.record(member), Joined(visit.now, zone, first))
+    member, record = visit.write(member, visit.record(member), Joined(visit.now, zone, first))
     _owe_nudges(visit, member, record)
     return _welcome(visit, member, record)
 
@@ -523,9 +526,10 @@ def _settings(visit: _Visit, _: str, answers: Answers) -> Message:
         name, shows_name, zone, nudges = _read_about_you(visit, answers, member)
         moved = zone != member.zone
         member = replace(member, name=name, shows_name=shows_name, zone=zone, nudges=nudges)
-        visit.tx.change_member(member)
         if moved:
-            record = visit.write(member, record, Moved(visit.now, zone))
+            member, record = visit.write(member, record, Moved(visit.now, zone))
+        else:
+            visit.tx.change_member(member)
         if nudges:
             _owe_nudges(visit, member, record)
         else:
@@ -555,8 +559,7 @@ def _leave(visit: _Visit, _: str) -> Message:
     member = visit.tx.enrolment(visit.cohort.id, visit.caller.account)
     if member is None or visit.answered(visit.record(member), Left) is None:
         member, record = visit.enrolled()
-        visit.write(member, record, Left(visit.now))
-        visit.tx.change_member(replace(member, present=False))
+        visit.write(replace(member, present=False), record, Left(visit.now))
         visit.tx.withdraw(member.id, PostKind.NUDGE, None, "left the cohort")
     return say(visit.voice.left, cohort=visit.cohort.title).offering(
         visit.button(visit.voice.words.join, "cohort join"))
@@ -634,10 +637,8 @@ def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
         report = checkin.read(
             visit.edition.rules.check_in, step, done=answers.get("tasks", ()), hours=typed(answers, "hours"),
             links=typed(answers, "evidence"), notes=typed(answers, "notes"), confidence=typed(answers, "confidence"))
-        record = visit.write(member, record, CheckedIn(
+        member, record = visit.write(member, record, CheckedIn(
             visit.now, step_id, report.done, report.hours, report.links, report.notes, report.confidence))
-        member = replace(member, points=record.points)
-        visit.tx.change_member(member)
         visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "checked in")
     return _checked_in(visit, member, answered or record, step)
 
@@ -709,7 +710,7 @@ def _rest(visit: _Visit, argument: str) -> Message:
         raise NothingToRest(step.title)
     if record.rests_left == 0:
         raise NoRestLeft(visit.edition.rules.scoring.rest_steps)
-    record = visit.write(member, record, Rested(visit.now, step_id))
+    _, record = visit.write(member, record, Rested(visit.now, step_id))
     visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "rests this week")
     return _rested(visit, record)
 

@@ -85,6 +85,9 @@ CLAIMED = 10
 RETRY = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 """Waits after the first, second, … failed attempt; the last goes on until the delivery is too late."""
 
+EARLY = timedelta(hours=2)
+"""How much before it was due a message is looked for: the clock of whoever sent it may have been ahead, and somebody
+have set it since (found by `ninety simulate`)."""
 DATABASE_AGAIN = timedelta(seconds=5)
 """After a database that took nothing."""
 HINDERED = timedelta(minutes=10)
@@ -236,21 +239,27 @@ def tasks(edition: Edition, step: Step, site: Site, done: Iterable[str] | None =
 
 
 def board(tx: Transaction, cohort: Cohort, now: datetime, you: Member | None = None) -> Board | None:
-    """The best, and `you` wherever you are, between who is just above and just below; None while too few have points, because a board of two shames one."""
+    """The best, and `you` wherever you are, between who is just above and just below; None while too few have points,
+    because a board of two shames one."""
     privacy, words = cohort.edition.rules.privacy, cohort.edition.voice.words
-    if tx.standing(cohort.id, 0)[1] < privacy.board_from:
+    best = tx.top(cohort.id, max(privacy.board_rows, privacy.board_from))
+    if len(best) < privacy.board_from:
         return None
-    top = list(tx.top(cohort.id, privacy.board_rows))
-    shown = {member.board_name: member for member in top}
-    placed = [(one.place, shown[one.name]) for one in standings((member.board_name, member.points) for member in top)]
-    if you is not None and you.points > 0 and you.id not in (shown_already := {member.id for member in top}):
-        above, below = tx.neighbours(you)
-        placed += [(tx.standing(cohort.id, one.points)[0] + 1, one) for one in (above, you, below)
-                   if one is not None and one.id not in shown_already]
+    top = {member.board_name: member for member in best[:privacy.board_rows]}
+    placed = [(one.place, top[one.name]) for one in standings((name, member.points) for name, member in top.items())]
+    if you is not None and you.points > 0 and you.id not in (on_top := {member.id for member in top.values()}):
+        placed += [(place, member) for place, member in tx.around(you) if member.id not in on_top]
     return Board(tuple(
-        BoardRow(place, member.board_name, member.points, Record(cohort.course, tx.journal(member.id), now).streak,
+        BoardRow(place, member.board_name, member.points, _streak(tx, cohort, member, now),
                  you is not None and member.id == you.id)
         for place, member in placed), (words.place, words.name, words.points, words.streak), words.you)
+
+
+def _streak(tx: Transaction, cohort: Cohort, member: Member, now: datetime) -> int:
+    """From the journal only when a deadline has passed since it grew."""
+    if member.streak_until is None or now < member.streak_until:
+        return member.streak
+    return Record(cohort.course, tx.journal(member.id), now).streak
 
 
 @dataclass(frozen=True)
@@ -604,7 +613,7 @@ class Herald:
                     await platform.award(letter.to, letter.said.room, letter.said.role)
                     return _Outcome(State.SENT)
                 if claim.look_back:
-                    found = await platform.find(letter.to, key, claim.delivery.due)
+                    found = await platform.find(letter.to, key, claim.delivery.due - EARLY)
                     if found is not None:
                         return _Outcome(State.SENT, found, "found in the room after a send that was cut off")
                     if now > claim.delivery.latest:

@@ -6,8 +6,8 @@ Everything happens in a `Transaction`: a function that runs from start to end or
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, NewType, Protocol, TypeVar
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from bot.cohort.course import Course
 from bot.cohort.journal import Entry, Event, Journal
+from bot.cohort.scoring import Record
 from bot.messages import DeliveryKey
 from content.edition import Edition
 from content.model import PostKind, StepId
@@ -75,6 +76,9 @@ class Cohort:
         return Course(self.edition, self.start, ZoneInfo(self.zone))
 
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @dataclass(frozen=True)
 class Member:
     id: MemberId
@@ -91,6 +95,13 @@ class Member:
     present: bool
     points: int
     """Cached from the journal; `Record.points` is the truth and a test holds both equal."""
+    streak: int = 0
+    """Cached as well, but good only before `streak_until`; None: until something happens."""
+    streak_until: datetime | None = LONG_AGO
+
+    def standing(self, record: Record) -> Member:
+        """With what the journal adds up to."""
+        return replace(self, points=record.points, streak=record.streak, streak_until=record.streak_until)
 
     @property
     def board_name(self) -> str:
@@ -241,16 +252,13 @@ class Transaction(Protocol):
     # the board
     def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
         """Present members with points, most points first, then by name on the board."""
-    def with_points(self, cohort: CohortId) -> int: ...
-    def above(self, cohort: CohortId, points: int) -> int:
-        """How many present members have more points."""
     def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
-        """Both at once: (how many present members have more points, how many have any)."""
-    def neighbours(self, member: Member) -> tuple[Member | None, Member | None]:
-        """The ones just above and just below, in the order of `top`."""
+        """(how many present members have more points, how many have any)."""
+    def around(self, member: Member) -> Sequence[tuple[int, Member]]:
+        """(place, member) of one on the board, between who is just above and just below, in the order of `top`."""
     def rebuild(self, cohort: CohortId) -> int:
-        """Works out everybody's points from the journals again, and what the board counts. Returns how many points
-        were wrong."""
+        """Works out everybody's points and streaks from the journals again, and what the board counts. Returns how
+        many points were wrong."""
 
     # who sends
     def sender(self, platform: str) -> Sender | None: ...

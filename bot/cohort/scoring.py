@@ -176,17 +176,33 @@ class Record:
         return State.MISSED if whole else State.EXCUSED
 
     @cached_property
+    def _own_steps(self) -> Sequence[Step]:
+        """None of somebody whose joining was voided."""
+        return self.place.own_steps if any(isinstance(event, Joined) for event in self._came_and_went) else ()
+
+    @cached_property
     def states(self) -> tuple[State, ...]:
         """One for each of the member's own steps, in order."""
-        return tuple(self.state(step) for step in self.place.own_steps)
+        return tuple(self.state(step) for step in self._own_steps)
 
     @property
     def streak(self) -> int:
-        return streaks(self.states, self.course.edition.rules.scoring)[0]
+        return self._streaks[0]
 
     @property
     def best_streak(self) -> int:
-        return streaks(self.states, self.course.edition.rules.scoring)[1]
+        return self._streaks[1]
+
+    @cached_property
+    def _streaks(self) -> tuple[int, int]:
+        return streaks(self.states, self.course.edition.rules.scoring)
+
+    @cached_property
+    def streak_until(self) -> datetime | None:
+        """As long as nothing happens, the streak stays as it is until then: the next deadline by which a step must be
+        settled that is not. None: for ever."""
+        deadlines = (self.place.deadline(step.id) for step in self._own_steps if step.id not in self.settled)
+        return min((deadline for deadline in deadlines if self.at < deadline), default=None)
 
     @cached_property
     def checked_in(self) -> int:

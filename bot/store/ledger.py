@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date, datetime
@@ -31,6 +31,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    Text,
     bindparam,
     case,
     cast,
@@ -80,7 +81,7 @@ from content.model import PostKind, StepId
 
 T = TypeVar("T")
 
-_CHANGEABLE = ("name", "alias", "shows_name", "zone", "nudges", "present", "points")
+_CHANGEABLE = ("name", "alias", "shows_name", "zone", "nudges", "present", "points", "streak", "streak_until")
 
 _KINDS: dict[str, type[Event]] = {
     "joined": Joined, "moved": Moved, "checked_in": CheckedIn, "rested": Rested, "granted": Granted,
@@ -204,10 +205,11 @@ _ENROLMENTS = _Statement(select(tables.member).where(_m.id.in_(union_all(_LINKED
     _m.cohort.desc(), case((_m.id.in_(_LINKED), 0), else_=1)))
 _AFTER = (_m.cohort == bindparam("cohort"), _m.id > bindparam("after"))
 _MEMBERS = _Statement(select(tables.member).where(*_AFTER, _m.id <= bindparam("upto"), _m.present).order_by(_m.id))
-_ADD_MEMBER = _Statement(insert(tables.member).returning(_m.id), *(one.name for one in _m if one.name != "id"))
-_JOURNAL = _Statement(select(_j.seq, _j.at, _j.kind, _j.body, _j.request).where(_j.member == bindparam("member"))
-                      .order_by(_j.seq))
-_JOURNALS = _Statement(select(_j.member, _j.seq, _j.at, _j.kind, _j.body, _j.request)
+_ADD_MEMBER = _Statement(insert(tables.member).returning(_m.id), *(one.name for one in _m if one.name not in {
+    "id", "streak", "streak_until"}))
+_ENTRY = _j.seq, _j.at, _j.kind, cast(_j.body, Text), _j.request
+_JOURNAL = _Statement(select(*_ENTRY).where(_j.member == bindparam("member")).order_by(_j.seq))
+_JOURNALS = _Statement(select(*_ENTRY, _j.member)
                        # By the members' own index: one by cohort would read all of it for each page.
                        .where(_j.member.in_(
                            select(_m.id).where(*_AFTER).order_by(_m.id).limit(bindparam("most"))))
@@ -215,15 +217,21 @@ _JOURNALS = _Statement(select(_j.member, _j.seq, _j.at, _j.kind, _j.body, _j.req
 _ALL = 2**31 - 1
 _APPEND = _Statement(lambda dialect: _insert_if_new(dialect, tables.journal).returning(_j.seq),
                      "cohort", "member", "at", "kind", "body", "request")
-_ON_BOARD = (_m.cohort == bindparam("cohort"), _m.present, _m.points > 0)
+_HERE = (_m.cohort == bindparam("cohort"), _m.present)
+_ON_BOARD = (*_HERE, _m.points > 0)
 _TOP = _Statement(select(tables.member).where(*_ON_BOARD).order_by(_m.points.desc(), _m.shown).limit(bindparam("rows")))
-_TIED_BEFORE, _TIED_AFTER = (_Statement(select(tables.member).where(
-    *_ON_BOARD, _m.points == bindparam("points_"), than).order_by(order).limit(1)) for than, order in (
-    (_m.shown < bindparam("shown_"), _m.shown.desc()), (_m.shown > bindparam("shown_"), _m.shown)))
-_AHEAD = _Statement(select(tables.member).where(*_ON_BOARD, _m.points > bindparam("points_"))
-                    .order_by(_m.points, _m.shown.desc()).limit(1))
-_BEHIND = _Statement(select(tables.member).where(*_ON_BOARD, _m.points < bindparam("points_"))
-                     .order_by(_m.points.desc(), _m.shown).limit(1))
+# Each of them is a look into the index; with one bound more for the points, SQLite would go through half of it.
+_TIED, _NEXT = _m.points == bindparam("points_"), select(_m.id).where(*_HERE).limit(1)
+_ABOVE, _BELOW = (func.coalesce(tied.scalar_subquery(), other.scalar_subquery()) for tied, other in (
+    (_NEXT.where(_TIED, _m.shown < bindparam("shown_")).order_by(_m.shown.desc()),
+     _NEXT.where(_m.points > bindparam("points_")).order_by(_m.points, _m.shown.desc())),
+    (_NEXT.where(_TIED, _m.shown > bindparam("shown_")).order_by(_m.shown),
+     _NEXT.where(_m.points < bindparam("points_"), _m.points > 0).order_by(_m.points.desc(), _m.shown))))
+_around = tables.member.alias()
+_AROUND = _Statement(select(
+    select(func.coalesce(func.sum(_t.members), 0) + 1).where(
+        _t.cohort == bindparam("cohort"), _t.points > _around.c.points).scalar_subquery(), _around)
+    .where(_around.c.id.in_([_ABOVE, bindparam("member"), _BELOW])).order_by(_around.c.points.desc(), _around.c.shown))
 _STANDING = _Statement(select(
     func.coalesce(func.sum(case((_t.points > bindparam("points_"), _t.members), else_=0)), 0),
     func.coalesce(func.sum(_t.members), 0)).where(_t.cohort == bindparam("cohort")))
@@ -485,6 +493,8 @@ class StoredTransaction:
         changed |= {f"{name}_folded": folded(getattr(member, name)) for name in ("name", "alias") if name in changed}
         if changed.keys() & {"name", "alias", "shows_name"}:
             changed["shown"] = folded(member.board_name)
+        if isinstance(until := changed.get("streak_until"), datetime):
+            changed["streak_until"] = kept(until)
         change = _change_member(tuple(changed)), {"id_": member.id} | changed
         if changed and self._locks:
             # Nobody asks what came of it; and those who have as many points wait for it.
@@ -496,13 +506,14 @@ class StoredTransaction:
     # --- the journal
 
     def journal(self, member: MemberId) -> Journal:
-        return tuple(_entry(row) for row in self._run(_JOURNAL, member=member).fetchall())
+        return tuple(_entries(self._run(_JOURNAL, member=member).fetchall()))
 
     def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None) \
             -> dict[MemberId, Journal]:
         found: dict[MemberId, list[Entry]] = defaultdict(list)
-        for member, *entry in self._run(_JOURNALS, cohort=cohort, after=after or 0, most=most or _ALL).fetchall():
-            found[MemberId(member)].append(_entry(entry))
+        rows = self._run(_JOURNALS, cohort=cohort, after=after or 0, most=most or _ALL).fetchall()
+        for row, entry in zip(rows, _entries(rows), strict=True):
+            found[MemberId(row[-1])].append(entry)
         return {member: tuple(entries) for member, entries in found.items()}
 
     def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
@@ -517,32 +528,24 @@ class StoredTransaction:
     def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
         return [_member(row) for row in self._run(_TOP, cohort=cohort, rows=rows).fetchall()]
 
-    def neighbours(self, member: Member) -> tuple[Member | None, Member | None]:
-        you = {"cohort": member.cohort, "points_": member.points}
-        shown = folded(member.board_name)
-        before = self._run(_TIED_BEFORE, shown_=shown, **you).fetchone() or self._run(_AHEAD, **you).fetchone()
-        after = self._run(_TIED_AFTER, shown_=shown, **you).fetchone() or self._run(_BEHIND, **you).fetchone()
-        return _member(before) if before else None, _member(after) if after else None
+    def around(self, member: Member) -> Sequence[tuple[int, Member]]:
+        return [(int(place), _member(row)) for place, *row in self._run(
+            _AROUND, cohort=member.cohort, member=member.id, points_=member.points,
+            shown_=folded(member.board_name)).fetchall()]
 
     def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
         row = self._run(_STANDING, cohort=cohort, points_=points).fetchone()
         assert row is not None  # noqa: S101  # a sum is always one row
         return int(row[0]), int(row[1])
 
-    def with_points(self, cohort: CohortId) -> int:
-        return self.standing(cohort, 0)[1]
-
-    def above(self, cohort: CohortId, points: int) -> int:
-        return self.standing(cohort, points)[0]
-
     def rebuild(self, cohort: CohortId) -> int:
         course, wrong = self.cohort(cohort).course, 0
         for id_, journal in self.journals(cohort).items():
             member = self.member(id_)
-            points = Record(course, journal, course.ends).points
-            if points != member.points:
-                wrong += 1
-                self.change_member(replace(member, points=points))
+            # At the last of the events, as it was written when it happened.
+            right = member.standing(Record(course, journal, journal[-1].event.at))
+            wrong += right.points != member.points
+            self.change_member(right)
         self._core.execute(delete(tables.total).where(_t.cohort == cohort))
         self._core.execute(insert(tables.total).from_select(["cohort", "points", "part", "members"], select(
             _m.cohort, _m.points, literal(0), func.count()).where(_m.cohort == cohort, _m.present, _m.points > 0)
@@ -683,17 +686,21 @@ def _cohort(row: Row[Any]) -> Cohort:
 
 def _member(row: Sequence[Any]) -> Member:
     """Of all columns, in the order of the table; so are the rows below."""
-    (member, cohort, platform, workspace, user, name, _, alias, _, shows_name, zone, nudges, present, points, _) = row
+    (member, cohort, platform, workspace, user, name, _, alias, _, shows_name, zone, nudges, present, points, _, streak,
+     until) = row
     return Member(member, cohort, Account(platform, workspace, user), name, alias,
-                  bool(shows_name), zone, bool(nudges), bool(present), points)
+                  bool(shows_name), zone, bool(nudges), bool(present), points, streak,
+                  None if until is None else instant(until))
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    seq, at, kind, body, request = row
-    # SQLite keeps JSON as text; and JSON has no tuples.
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in
-                              (json.loads(body) if isinstance(body, str) else body).items()}
-    return Entry(seq, _KINDS[kind](at=instant(at), **values), request)
+def _entries(rows: Sequence[Sequence[Any]]) -> Iterator[Entry]:
+    # All bodies are decoded at once, which takes half as long.
+    bodies: list[dict[str, Any]] = json.loads(f"[{','.join(row[3] for row in rows)}]")
+    for (seq, at, kind, _, request, *_), body in zip(rows, bodies, strict=True):
+        for name, value in body.items():
+            if type(value) is list:     # JSON has no tuples
+                body[name] = tuple(value)
+        yield Entry(seq, _KINDS[kind](at=instant(at), **body), request)
 
 
 def _delivery(row: Sequence[Any], lane: Lane | None = None) -> Delivery:

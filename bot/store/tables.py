@@ -124,6 +124,9 @@ member = Table(
     Column("points", Integer, nullable=False, default=0),
     # On the board: the folded name, or the folded alias.
     Column("shown", Sorted, nullable=False, server_default=text("''")),
+    # Kept for the board, too, and good until then; NULL: until the journal grows.
+    Column("streak", Integer, nullable=False, server_default=text("0")),
+    Column("streak_until", Instant, server_default=text("0")),
     UniqueConstraint("cohort", "platform", "workspace", "user", name="one_enrolment_a_person"),
     UniqueConstraint("cohort", "name_folded", name="one_member_a_name"),
     UniqueConstraint("cohort", "alias_folded", name="one_member_an_alias"),

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from bot.cohort.journal import CheckedIn, Joined
+from bot.cohort.scoring import Record
 from bot.herald import Herald, board
 from bot.ledger import Cohort, CohortId, Delivery, Lane, Member, MemberId, Receipt, RequestId, Transaction
 from bot.messages import Board, DeliveryKey, Message
@@ -445,12 +447,16 @@ async def card_of(ledger: StoredLedger, now: datetime) -> Card:
         cohort = tx.cohort(CohortId(1))
         you = tx.enrolment(cohort.id, CheckIn(YOU, 0).caller.account)
         assert you is not None
-        for member in (*tx.top(cohort.id, cohort.edition.rules.privacy.board_rows), you):
+        around = (member for _, member in tx.around(you))
+        for member in (*tx.top(cohort.id, cohort.edition.rules.privacy.board_rows), *around):
             tx.append(member, Joined(MONDAY, member.zone, EDITION.plan.steps[0].id), RequestId("join"))
             for week in range(WEEKS - 1):
                 one = CheckIn(0, week)
                 tx.append(member, CheckedIn(one.at, EDITION.plan.steps[week].id, (), 6, (), "", ""),
                           RequestId(one.request))
+            # As the desk writes it down with each of them; the points are those that were filled in.
+            tx.change_member(replace(member.standing(Record(cohort.course, tx.journal(member.id), one.at)),
+                                     points=member.points))
         return cohort, you
 
     cohort, you = await ledger.transact(prepared)

@@ -22,6 +22,7 @@ from tests.bot.cohort.build import (
     entries,
     joined,
     journal,
+    moved,
     record,
     rules,
     step,
@@ -221,6 +222,43 @@ def test_the_step_in_which_somebody_joined_counts_when_they_check_in() -> None:
 
 def test_who_joined_before_the_step_opened_is_not_excused() -> None:
     assert journal("-", "✓").states == (State.MISSED, State.DONE)
+
+
+def test_a_streak_holds_until_the_deadline_of_the_next_step_that_is_owed() -> None:
+    running = journal("✓", "-", "rest", "-", at=utc("2026-12-01T12:00"))
+    deadline = running.place.deadline("week-2")
+    assert (running.streak, running.streak_until) == (1, deadline)
+    over = replace(running, at=deadline)
+    assert (over.streak, over.streak_until) == (0, over.place.deadline("week-4")), "week 3 is rested"
+    assert replace(over, at=AFTER).streak_until is None
+
+
+zones = st.sampled_from(["Europe/Berlin", "Pacific/Kiritimati", "America/Los_Angeles"])
+moments = st.datetimes(datetime(2026, 11, 20), datetime(2027, 1, 10)).map(lambda at: utc(at.isoformat()))  # noqa: DTZ001
+some_steps = st.integers(1, 4).map(lambda number: f"week-{number}")
+happenings = st.lists(st.one_of(
+    st.builds(lambda at, step: checked_in(at, step=step), moments, some_steps),
+    st.builds(Rested, moments, some_steps), st.builds(Left, moments), st.builds(joined, moments, zones, some_steps),
+    st.builds(moved, moments, zones),
+    st.builds(Voided, moments, st.integers(2, 9).map(lambda number: Seq(10 * number)), st.just("?"), st.just("o"))),
+    max_size=8).map(lambda found: sorted(found, key=lambda event: event.at))
+
+
+@calm
+@given(happenings, moments, st.floats(0, 1), st.booleans())
+def test_a_streak_that_was_kept_is_right_for_as_long_as_it_says(
+        happened: list[Event], at: datetime, share: float, keeps: bool) -> None:
+    """A board that reads it reads what the journal says, at any instant before anything else happens."""
+    then = record(course(by=rules(late_keeps_streak=keeps)), joined(), *happened, at=at)
+    last = (then.streak_until or AFTER) - timedelta(microseconds=1)
+    for later in (at + (last - at) * share, last):
+        assert (replace(then, at=later).streak, replace(then, at=later).streak_until) == (
+            then.streak, then.streak_until)
+
+
+def test_who_never_joined_after_all_has_no_streak_to_lose() -> None:
+    voided = record(course(), joined(), Voided(LATER, Seq(10), "?", "o"), at=utc("2026-12-01T12:00"))
+    assert (streak(voided), voided.streak_until) == ((0, 0), None)
 
 
 def test_no_steps_are_no_streak() -> None:

@@ -1,8 +1,9 @@
 """The board counts from totals that triggers keep: they are what a recount finds, whatever happens, and the points are
-what the journals add up to."""
+what the journals add up to, and so are the streaks that are kept beside them."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -14,11 +15,13 @@ from sqlalchemy import Connection, text, update
 
 from bot.cohort.journal import CheckedIn, Granted, Joined, Left, Voided
 from bot.cohort.scoring import Record
+from bot.desk import Desk, correct, record_of
+from bot.herald import board
 from bot.ledger import Cohort, CohortId, Member, RequestId, Room, Transaction
 from bot.store import tables
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
-from tests.bot.build import OPENED, ORGANISER, START, WEEK_1, account, edition
+from tests.bot.build import OPENED, ORGANISER, START, WEEK_1, account, caller, edition, guide
 
 ROOMS = count(1)
 
@@ -102,11 +105,82 @@ def test_places_and_neighbours_are_those_of_the_whole_board(
         assert [(-one.points, one.board_name.lower()) for one in board] == sorted(
             (-one.points, one.board_name.lower()) for one in tx.members(cohort.id) if one.points > 0)
         for index, one in enumerate(board):
-            assert tx.neighbours(one) == (board[index - 1] if index else None,
-                                          board[index + 1] if index + 1 < len(board) else None)
+            assert list(tx.around(one)) == [
+                (1 + sum(other.points > near.points for other in board), near)
+                for near in board[max(0, index - 1):index + 2]]
             assert tx.standing(cohort.id, one.points) == (sum(other.points > one.points for other in board), len(board))
 
     StoredLedger(database).transact_here(work)
+
+
+CALLS = st.lists(st.tuples(
+    st.integers(0, 3), st.sampled_from(("check in", "check in", "check in late", "rest", "leave", "join", "move",
+                                        "grant", "void", "look")), st.integers(0, 90)), max_size=12)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(CALLS)
+def test_the_streaks_on_the_board_are_those_of_the_journals_whatever_happens(
+        database: Database, calls: list[tuple[int, str, int]]) -> None:
+    """At the desk, some hours apart; what a rule refuses has no effect."""
+    ledger = StoredLedger(database)
+    desk, cohort, people = Desk(ledger, guide()), ledger.transact_here(opened), [f"p{number}" for number in range(4)]
+    now, requests = WEEK_1, count()
+
+    async def send(who: str, kind: str, about: str = "", **answers: str) -> None:
+        await desk.submit(caller(who, room=cohort.room), kind, about,
+                          {name: (value,) for name, value in answers.items()}, RequestId(f"{next(requests)}"), now)
+
+    async def act(who: str, what: str, hours: int) -> None:
+        zone = ("Europe/Berlin", "Pacific/Kiritimati", "America/Los_Angeles")[hours % 3]
+        running = cohort.course.number(cohort.course.running(now) or "week-1")
+        match what:
+            case "check in":
+                await send(who, "check-in", f"week-{running}", hours="1")
+            case "check in late":
+                await send(who, "check-in", f"week-{running - 1}", hours="1")
+            case "join":
+                await send(who, "join", name=who, shown="name", zone=zone)
+            case "move":
+                await send(who, "settings", name=who, shown="name", zone=zone)
+            case "rest" | "leave":
+                await desk.command(caller(who, room=cohort.room), f"cohort {what}", RequestId(f"{next(requests)}"), now)
+            case "grant":
+                await correct(ledger, cohort.id, who, Granted(now, hours, "why", "olu"), now)
+            case "void":
+                last = (await record_of(ledger, cohort.id, who, now)).journal[-1]
+                if not isinstance(last.event, Joined):
+                    await correct(ledger, cohort.id, who, Voided(now, last.seq, "why", "olu"), now)
+
+    def streaks(tx: Transaction) -> tuple[dict[str, int], dict[str, int]]:
+        shown = board(tx, cohort, now)
+        there = [one for one in tx.members(cohort.id) if one.points > 0]
+        return {row.name: row.streak for row in shown.rows} if shown is not None else {}, {
+            one.name: Record(cohort.course, tx.journal(one.id), now).streak for one in there} if shown else {}
+
+    async def played() -> None:
+        nonlocal now
+        for who in people:
+            await act(who, "join", 0)
+            await correct(ledger, cohort.id, who, Granted(now, 1000, "why", "olu"), now)
+        for number, what, hours in calls:
+            now += timedelta(hours=hours)
+            before, right = await ledger.transact(streaks)
+            assert before == right
+            await act(people[number], what, hours)
+            after, right = await ledger.transact(streaks)
+            assert after == right
+
+    asyncio.run(played())
+
+    def everybody(tx: Transaction) -> list[Member]:
+        return [tx.enrolment(cohort.id, account(who)) or pytest.fail(who) for who in people]
+
+    before = ledger.transact_here(everybody)
+    database.run_here(lambda connection: connection.execute(
+        update(tables.member).where(tables.member.c.cohort == cohort.id).values(streak=77, streak_until=None)))
+    assert ledger.transact_here(lambda tx: tx.rebuild(cohort.id)) == 0
+    assert ledger.transact_here(everybody) == before
 
 
 def test_points_and_totals_can_be_worked_out_again(ledger: StoredLedger, database: Database) -> None:
