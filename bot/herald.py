@@ -618,6 +618,8 @@ class Herald:
                         return _Outcome(State.SENT, found, "found in the room after a send that was cut off")
                     if now > claim.delivery.latest:
                         return _Outcome(State.MISSED, reason=_too_late(now - claim.delivery.due))
+                    if right.term != letter.term or not _may_send(right):
+                        return not_begun    # it took too long, or we were frozen meanwhile
                 if letter.said is None:
                     return _Outcome(State.WITHDRAWN, reason="no longer called for")
                 posting = True

@@ -39,8 +39,8 @@ class Knobs:
     unheard_answer: float = 0.06
     """Answers that do not reach the person."""
     # the processes: of each hundred steps of theirs so many mischiefs, and their weights; a step of a send counts for
-    # six, one of an answer for three
-    mischief: float = 0.3
+    # twelve, one of an answer for three
+    mischief: float = 0.2
     kill: float = 4.0
     freeze: float = 2.0
     leave: float = 0.7

@@ -119,11 +119,6 @@ class Loop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._time
 
-    @property
-    def busy(self) -> bool:
-        """Something is under way, or somebody waits for a limit."""
-        return _first(self._timers) != INFINITE
-
     def now(self) -> float:
         return self._ahead + self._time
 

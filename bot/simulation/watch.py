@@ -182,6 +182,12 @@ class Watch:
             key in self.chat.refused for key, one in logged.items() if one.delivery.member == member.id)
         if record.points != member.points:
             self._broke(f"{user} has {member.points} points, and their journal adds up to {record.points}")
+        for end, entry in enumerate(journal):
+            if end and not isinstance(entry.event, CheckedIn):
+                before, after = (Record(course, journal[:upto], now).points for upto in (end, end + 1))
+                if before != after:
+                    what = type(entry.event).__name__.lower()
+                    self._broke(f"{user} had {before} points, and {after} for having {what}")
         if record.present != member.present:
             self._broke(f"{user} is {'' if member.present else 'not '}present, and their journal says otherwise")
         self._coverage.check_ins += sum(isinstance(entry.event, CheckedIn) for entry in journal)

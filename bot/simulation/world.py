@@ -365,8 +365,7 @@ class World:
         process, task = step.process, step.task
         assert process is not None  # noqa: S101  # a step of a process
         running = self._by_process[process]
-        if self._healed or task is None or (
-                task is running.keeping and not self.loop.busy and self.random.random() < 0.9):
+        if self._healed or task is None or (task is running.keeping and self.random.random() < 0.9):
             return
         # Where it matters most.
         self._countdown -= _WEIGHTS.get(getattr(task.get_coro(), "__name__", ""), 1)
@@ -499,7 +498,7 @@ class World:
         return Outcome(self.seed, tuple(self.broken), trace, self.coverage)
 
 
-_WEIGHTS = {"_deliver": 6, "serve": 3}
+_WEIGHTS = {"_deliver": 12, "serve": 3}
 
 
 def _unsaved(answer: Message | Form) -> bool:

@@ -163,10 +163,11 @@ BUGS = (
     Bug("no fencing", ("is under way", "is posted twice"), Parts(candidate=Unfenced),
         knobs=replace(TWINS, queue=0.3, freeze=40.0, mischief=1.0, clock=0.0, leave=0.0)),
     Bug("no lease margin", ("is under way", "is posted twice"), patch=without_margin,
-        knobs=replace(TWINS, queue=0.5, late=0.5, partition=40.0, mischief=1.0, clock=0.0, leave=0.0)),
+        knobs=replace(TWINS, queue=0.4, late=1.0, partition=40.0, mischief=1.0, kill=0.0, freeze=0.0, clock=0.0,
+                      leave=0.0, outage=0.0, database_down=0.0, unsaved=0.0, stall=0.0, lost=0.0, broken=0.0)),
     Bug("retry without look-up", ("is posted twice",), Parts(ledger=NeverLooksBack)),
     Bug("key without the deadline", ("it was owed at",), patch=key_without_deadline),
     Bug("counter instead of journal", ("their journal adds up to",), patch=counter_for_points),
-    Bug("zone read at closing", ("their journal adds up to",), patch=zone_at_closing,
+    Bug("zone read at closing", ("for having moved", "for having joined"), patch=zone_at_closing,
         knobs=replace(Knobs(), near=0.8, moves=0.8)),
 )

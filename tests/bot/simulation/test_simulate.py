@@ -33,6 +33,23 @@ def test_ordinary_seeds_break_no_promise(chunk: int) -> None:
                total.unsaved_after_commit, total.adopted, total.sent_again, total.busy, total.server_errors) > 0
 
 
+ROUGH = replace(Knobs(), mischief=1.0, twins=1.0)
+WEATHERS = {
+    "processes that are frozen": replace(ROUGH, freeze=20, lost=0.2, broken=0.2, kill=2, queue=0.1),
+    "processes that are killed": replace(ROUGH, kill=30, unheard=0.05, lost=0.1),
+    "processes that leave": replace(ROUGH, leave=20, late=0.2, lost=0.1, stall=0.05),
+    "clocks that are set": replace(ROUGH, clock=20, lost=0.15, broken=0.1),
+    "a database that is away": replace(ROUGH, partition=10, database_down=5, unsaved=0.05, unheard=0.05, stall=0.05),
+    "a chat that is away": replace(ROUGH, outage=6, late=0.2, broken=0.2, lost=0.2, swallowed=0.1, busy=0.1),
+}
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_no_promise_breaks_in_rough_weather(weather: str) -> None:
+    """With seed 19 of the first, a process slept while it looked back, and then sent in a term that was over."""
+    assert {seed: outcome.broken for seed in range(10, 22) if (outcome := play(seed, WEATHERS[weather])).broken} == {}
+
+
 def test_a_seed_is_the_same_to_the_byte_whatever_hashes_come_to() -> None:
     def trace(hash_seed: str) -> bytes:
         # Seeds in which processes leave, die and are frozen in the middle of things.
