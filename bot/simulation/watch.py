@@ -184,10 +184,9 @@ class Watch:
             self._broke(f"{user} has {member.points} points, and their journal adds up to {record.points}")
         for end, entry in enumerate(journal):
             if end and not isinstance(entry.event, CheckedIn):
-                before, after = (Record(course, journal[:upto], now).points for upto in (end, end + 1))
-                if before != after:
-                    what = type(entry.event).__name__.lower()
-                    self._broke(f"{user} had {before} points, and {after} for having {what}")
+                had, has = (Record(course, journal[:upto], now).points for upto in (end, end + 1))
+                if had != has:
+                    self._broke(f"{user} had {had} points, and {has} for having {type(entry.event).__name__.lower()}")
         if record.present != member.present:
             self._broke(f"{user} is {'' if member.present else 'not '}present, and their journal says otherwise")
         self._coverage.check_ins += sum(isinstance(entry.event, CheckedIn) for entry in journal)
