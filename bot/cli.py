@@ -205,7 +205,7 @@ def rehearse(
         _fail(error, 2)
     # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
     first = start.date() if start else date(2026, 10, 5)
-    with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress() as progress:
+    with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress("the cohort") as progress:
         result = _run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
                            None if summary else typer.echo,
                            f"sqlite:///{folder}/rehearsal.db", progress))
@@ -232,7 +232,7 @@ def simulate(
 
     if seed is not None:
         raise typer.Exit(0 if runs.one(seed, typer.echo, trace=trace) else 1)
-    with _Progress() as progress:
+    with _Progress("the seeds") as progress:
         sound = runs.many(first, seeds, jobs, typer.echo, progress)
     raise typer.Exit(0 if sound else 1)
 
@@ -240,12 +240,13 @@ def simulate(
 class _Progress:
     """A percentage on standard error, where that is a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: str) -> None:
+        self._of = of
         self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
 
     def __call__(self, share: float) -> None:
         if self._shown:
-            sys.stderr.write(f"\r{share:4.0%} of the cohort played")
+            sys.stderr.write(f"\r{share:4.0%} of {self._of} played")
             sys.stderr.flush()
 
     def __enter__(self) -> _Progress:

@@ -439,7 +439,7 @@ class Herald:
         self._leaving = False
         self._landing: dict[DeliveryKey, tuple[Right, float]] = {}
         """What was cut off, and until when (by the clock of the right) it may still be carried out."""
-        self._turns: set[asyncio.Timeout] = set()
+        self._turns: dict[asyncio.Timeout, None] = {}     # in their order
 
     def leave(self) -> None:
         """Begins nothing more: sends under way go on, those that wait for their turn go back to what is owed."""
@@ -589,12 +589,12 @@ class Herald:
             return not_begun
         try:
             async with asyncio.timeout(WAIT.total_seconds()) as turn:
-                self._turns.add(turn)
+                self._turns[turn] = None
                 try:
                     if not isinstance(letter.said, _Award):
                         await platform.ready(letter.to)
                 finally:
-                    self._turns.discard(turn)
+                    del self._turns[turn]
         except TimeoutError:
             return not_begun
         except Exception as error:  # nothing was sent yet

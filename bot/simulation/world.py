@@ -94,7 +94,6 @@ class Running:
         self.candidate.when_changed(self._news)
         self.herald = world.parts.herald(ledger, {PLATFORM: Door(world.chat, self.process)}, self,
                                          rights={PLATFORM: self.candidate})
-        self.herald._turns = _InOrder()  # type: ignore[assignment]
         self.pulses = [Pulse(self, lane) for lane in self.herald.lanes]
         self.keeping: asyncio.Task[None] | None = None
         self.beating: list[asyncio.Task[None]] = []
@@ -140,16 +139,6 @@ class Running:
         if ask.answers is not None:
             return await self.desk.submit(caller, ask.form, ask.about, ask.answers, request, self.now())
         return await self.desk.command(caller, ask.line, request, self.now())
-
-
-class _InOrder(dict[Any, None]):
-    """A set that is gone through in the same order in every run."""
-
-    def add(self, one: Any) -> None:
-        self[one] = None
-
-    def discard(self, one: Any) -> None:
-        self.pop(one, None)
 
 
 class Pulse:

@@ -90,12 +90,20 @@ async def _obey(ninety: Running, clock: VirtualClock, reader: asyncio.StreamRead
         rounds = 0
         while due is not None and due <= clock.now() and rounds < ROUNDS:
             rounds += 1
+            await _may_send(ninety)
             for ticker in ninety.tickers:
                 ticker.wake()
             for ticker in ninety.tickers:
                 await ticker.settled()
             due = await ninety.herald.next_due()
         await _say(writer, {"due": due and due.isoformat()})
+
+
+async def _may_send(ninety: Running) -> None:
+    """Returns when whoever sends may begin to: while the database stalled, nobody could say that they live."""
+    least = herald.SEND.total_seconds()
+    while any(candidate.held and candidate.lasts() < least + candidate.grace for candidate in ninety.candidates):  # noqa: ASYNC110  # a clock rings no bell
+        await asyncio.sleep(0.005)
 
 
 def _from_now_on(fast: Callable[[], float]) -> Callable[[], float]:

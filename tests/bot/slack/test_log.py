@@ -61,7 +61,9 @@ if planted == "True":
         logging.getLogger("bot.desk").info("%s %s", kind, answers)
         return await submit(self, caller, kind, about, answers, request, now)
     Desk.submit = talkative
+from bot.store import database
 from tests.bot.process import Birth, _born
+database.BUSY = 4.0     # longer than a shell waits, and shorter than a test
 sys.exit(_born(Birth(**json.loads(birth)), socket.socket(fileno=int(fd))))
 """
 """The bot as `process.py` runs it, but with more in its log; planted, it has the mistake that we look for."""
