@@ -140,7 +140,8 @@ async def running(settings: Settings, guide: Guide, room: Room, names: Sequence[
         if "slack" in candidates:
             await _go_to_slack(us)
         platforms = {name: MeasuredPlatform(platform, name, metrics) for name, platform in us.platforms.items()}
-        herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates, us.at_once)
+        herald = Herald(ledger, platforms, clock, site, health.telling(metrics.told), candidates, us.at_once,
+                        health.alive)
         for platform, cohorts in (await ledger.transact(lambda tx: tx.platforms())).items():
             if platform not in us.platforms:
                 log.warning("%d of the cohorts live on %s, for which no token is set: nothing is sent there from here",

@@ -28,8 +28,8 @@ from scheduler.ticker import Tick
 log = logging.getLogger(__name__)
 
 SILENT = 120.0
-"""Seconds without a sign of life of a pulse. It ticks at least once a minute, and in a long tick no delivery is under
-way for longer than its lease."""
+"""Seconds without a sign of life of a pulse. It ticks at least once a minute, and in a long tick each delivery is one,
+and so are each few hundred members of a large cohort."""
 ANSWERS = 1.0
 """Seconds that the database has."""
 
@@ -60,19 +60,22 @@ class Health:
     def pulse(self, lane: Lane, tick: Tick) -> Tick:
         """The same tick, whose beginning and end are signs of life."""
         async def ticked(now: datetime) -> datetime | None:
-            self._pulses[lane] = self._monotonic()
+            self.alive(lane)
             try:
                 return await tick(now)
             finally:
-                self._pulses[lane] = self._monotonic()
+                self.alive(lane)
 
-        self._pulses[lane] = self._monotonic()
+        self.alive(lane)
         return ticked
+
+    def alive(self, lane: Lane) -> None:
+        self._pulses[lane] = self._monotonic()
 
     def telling(self, told: Told) -> Told:
         """The same, where each delivery is a sign of life of its lane."""
         def tell(delivery: Delivery, state: State, at: datetime) -> None:
-            self._pulses[delivery.lane] = self._monotonic()
+            self.alive(delivery.lane)
             told(delivery, state, at)
 
         return tell

@@ -424,12 +424,15 @@ class AtOnce(NamedTuple):
 
 class Herald:
     """Each lane can have a pulse of its own, so that a post to a room does not wait for three hundred reminders; but a
-    lane has only one, here and anywhere. `rights` are by platform; without one nobody else may be there."""
+    lane has only one, here and anywhere. `rights` are by platform; without one nobody else may be there. `alive` hears
+    of each step of what takes long."""
 
     def __init__(self, ledger: Agenda, platforms: Mapping[str, Platform], clock: Clock, site: Site = NOWHERE,
                  told: Told = lambda delivery, state, at: None, rights: Mapping[str, Right] | None = None,
-                 at_once: Mapping[str, AtOnce] | None = None) -> None:
+                 at_once: Mapping[str, AtOnce] | None = None,
+                 alive: Callable[[Lane], None] = lambda lane: None) -> None:
         self._told = told
+        self._alive = alive
         self._ledger = ledger
         self._platforms = platforms
         self._clock = clock
@@ -482,11 +485,10 @@ class Herald:
         due = await self._ledger.next_due(lane)
         if due is None or due > now:
             return due
-        await self._owe_nudges(now)
+        await self._owe_nudges(lane, now)
         under_way: dict[asyncio.Task[None], _Letter] = {}
         try:
             while True:
-                # Sending takes time, and a lease is counted from when it is taken.
                 later = self._later(now)
                 letters: list[_Letter | _Settled] = []
                 most, full = self._room(lane, under_way.values())
@@ -525,10 +527,11 @@ class Herald:
         fullest = max((count for workspace, count in crowd.items() if workspace not in full), default=0)
         return min(most.lane - len(under_way), most.workspace - fullest, CLAIMED), full
 
-    async def _owe_nudges(self, now: datetime) -> None:
+    async def _owe_nudges(self, lane: Lane, now: datetime) -> None:
         for cohort in await self._ledger.transact(lambda tx: tx.opening(now)):
             after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=None, now=now))
             while after is not None:
+                self._alive(lane)
                 after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=after, now=now))
 
     async def _counted(self, letter: _Letter, now: datetime) -> _Letter:
@@ -538,6 +541,7 @@ class Herald:
             return letter
         counted, after = await self._ledger.transact(partial(count, delivery=delivery, after=None, now=now))
         while after is not None:
+            self._alive(delivery.lane)
             more, after = await self._ledger.transact(partial(count, delivery=delivery, after=after, now=now))
             counted += more
         said = await self._ledger.transact(partial(compose, delivery=delivery, now=now, site=self._site,
@@ -599,9 +603,10 @@ class Herald:
             return not_begun
         except Exception as error:  # nothing was sent yet
             return _refused(error, not_begun.state, self._later(now), wait)
-        if (landing := self._landing.pop(key, None)) is not None:
-            # What is still on its way would not be found.
+        if (landing := self._landing.get(key)) is not None:
+            # What is still on its way would not be found. Who leaves meanwhile must know of it, too.
             await asyncio.sleep(max(0, landing[1] - right.elapsed()))
+            del self._landing[key]
         if right.term != letter.term or not _may_send(right):
             return not_begun
         posting, over = False, False

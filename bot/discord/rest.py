@@ -1,8 +1,8 @@
-"""Discord's REST as a sender with leases needs it: one attempt a call, every limit kept, each failure a type.
+"""Discord's REST as the herald needs it: one attempt a call, every limit kept, each failure a type.
 
 Not discord.py's HTTPClient: it sends again by itself after 500, 502, 504 and reset connections, sleeps through a 429
 inside the call, keeps no limit of 50 a second, and a call that is cancelled while it sleeps in a global 429 never opens
-its gate again (`_global_over` in discord/http.py). Our sends are cut off by a lease, so we can have none of that.
+its gate again (`_global_over` in discord/http.py). Our sends are cut off in time, so we can have none of that.
 """
 
 from __future__ import annotations

@@ -665,3 +665,16 @@ async def test_posts_to_the_room_name_nobody_who_chose_an_alias(house: House) ->
         house.enrol(user)
     await house.play(datetime(2027, 3, 1, tzinfo=UTC))
     assert not [text for text in house.chat.texts(ROOM) if "Ann" in text]
+
+
+async def test_who_goes_through_a_large_cohort_shows_signs_of_life(
+        house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever watches over us would start us again in the middle of it, and again."""
+    monkeypatch.setattr("bot.herald.AT_A_TIME", 2)
+    for user in range(6):
+        house.enrol(f"user {user}")
+    signs: list[Lane] = []
+    herald = Herald(house.ledger, {"local": house.chat}, house.clock, alive=signs.append)
+    house.clock.reach(WEEK_1)
+    await herald.drain(Lane("local", False), WEEK_1)
+    assert signs == [Lane("local", False)] * 3
