@@ -48,7 +48,7 @@ class SendsBeforeItClaims(Herald):
     async def drain(self, lane: Lane, now: datetime) -> datetime | None:
         right = self._rights[lane.platform]
         if bot.herald._may_send(right):
-            await self._owe_nudges(now)
+            await self._owe_nudges(lane, now)
             for delivery, to, said in await self._ledger.transact(partial(self._due, lane=lane, now=now)):
                 with suppress(Exception):
                     async with asyncio.timeout(bot.herald.SEND.total_seconds()):
