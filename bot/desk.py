@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
 from hashlib import sha256
 from secrets import choice, token_hex
 from zoneinfo import ZoneInfo
+
+from propcache.api import cached_property
 
 from bot import commands
 from bot.cohort import checkin, enrolment
@@ -316,7 +317,7 @@ async def correct(ledger: Ledger, cohort: CohortId, user: str, event: Granted | 
             raise LookupError(f"the journal of {user} has no entry {event.of}")
         entry = tx.append(member, event, _once(record, "corrected"))
         assert entry is not None  # noqa: S101  # nobody else writes within this transaction
-        record = replace(record, journal=(*record.journal, entry))
+        record = record.then(entry)
         tx.change_member(member.standing(record))
         return record
 
@@ -408,7 +409,7 @@ class _Visit:
         """Appends to the member's journal; both with it, and the member's row changed to be like that."""
         entry = self.tx.append(member, event, self.request)
         if entry is not None:
-            record = replace(record, journal=(*record.journal, entry))
+            record = record.then(entry)
         member = member.standing(record)
         self.tx.change_member(member)
         return member, record

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple, NewType, Protocol, TypeVar
 from zoneinfo import ZoneInfo
+
+from propcache.api import cached_property
 
 from bot.cohort.course import Course
 from bot.cohort.journal import Entry, Event, Journal

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
 from zoneinfo import ZoneInfo
+
+from propcache.api import cached_property
 
 from bot.cohort.journal import Event, Joined, Moved
 from bot.cohort.refusals import BeforeYouJoined, CohortOver, NotOpenYet, NotStarted, TooLate, UnknownStep
@@ -61,15 +62,19 @@ class Course:
 
     def deadline(self, step_id: StepId, zone: ZoneInfo) -> datetime:
         """For a member in that zone: the end of their last local day, and the grace."""
-        # A cohort has few steps and few zones, and every answer asks for many deadlines.
-        found = self._deadlines.get((step_id, zone.key))
+        return self.deadlines(zone)[step_id]
+
+    def deadlines(self, zone: ZoneInfo) -> Mapping[StepId, datetime]:
+        # A cohort has few zones, and every answer asks for many deadlines.
+        found = self._deadlines.get(zone.key)
         if found is None:
             grace = timedelta(hours=self.edition.rules.scoring.grace_hours)
-            found = self._deadlines[step_id, zone.key] = calendar.deadline(self.span(step_id), zone, grace)
+            found = self._deadlines[zone.key] = {
+                span.id: calendar.deadline(span, zone, grace) for span in self.spans}
         return found
 
     @cached_property
-    def _deadlines(self) -> dict[tuple[StepId, str], datetime]:
+    def _deadlines(self) -> dict[str, Mapping[StepId, datetime]]:
         return {}
 
     def closed(self, step_id: StepId, zone: ZoneInfo) -> datetime:
@@ -148,11 +153,8 @@ class Place:
 
     def zone_for(self, step_id: StepId) -> ZoneInfo:
         """The zone they had when the step opened, so that travel wins or loses no time."""
-        (_, first), *later = self._zones
-        if not later:
-            return first
         opened = self.course.opens(step_id)
-        return next((zone for since, zone in reversed(later) if since <= opened), first)
+        return next((zone for since, zone in reversed(self._zones) if since <= opened), self._zones[0][1])
 
     @property
     def zone(self) -> ZoneInfo:
@@ -164,8 +166,15 @@ class Place:
         """Each with the instant since when it is theirs."""
         return [(event.at, calendar.zone(event.zone)) for event in self.events if isinstance(event, Joined | Moved)]
 
+    @cached_property
+    def deadlines(self) -> Mapping[StepId, datetime]:
+        """Each in the zone that they had when its step opened; in the cohort's, if their joining was voided."""
+        if len(self._zones) < 2:
+            return self.course.deadlines(self.zone if self._zones else self.course.zone)
+        return {span.id: self.course.deadline(span.id, self.zone_for(span.id)) for span in self.course.spans}
+
     def deadline(self, step_id: StepId) -> datetime:
-        return self.course.deadline(step_id, self.zone_for(step_id))
+        return self.deadlines[step_id]
 
     def closed(self, step_id: StepId) -> datetime:
         return self.course.closed(step_id, self.zone_for(step_id))

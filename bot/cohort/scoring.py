@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from itertools import chain
+from typing import TypeAlias
+
+from propcache.api import cached_property
 
 from bot.cohort.course import Course, Place
-from bot.cohort.journal import CheckedIn, Event, Granted, Joined, Journal, Left, Rested, standing_events
-from content.model import Scoring, Step, StepId
+from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Rested, standing_events
+from content.model import Scoring, Step, StepId, TaskId
 
 
 class Rule(StrEnum):
@@ -50,19 +53,12 @@ def score(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: 
     """
     if not versions:
         return StepScore(step.id, ())
-    last = versions[-1]
-    in_time = [version for version in versions if version.at < deadline]
-    done_in_time = {task for version in in_time for task in version.done}
-    ticked = [task for task in step.tasks if task.id in last.done]
-    musts = [task.id in done_in_time for task in ticked if task.weight == "must"]
-    stretches = [task.id in done_in_time for task in ticked if task.weight == "stretch"]
+    counts, in_time = _counted(step, versions, deadline)
     lines: list[Line] = []
     full = late = 0
-    for rule, each, count, count_in_time in (
-            (Rule.CHECKED_IN, rules.check_in, 1, int(bool(in_time))),
-            (Rule.MUST, rules.must, len(musts), sum(musts)),
-            (Rule.STRETCH, rules.stretch, len(stretches), sum(stretches)),
-            (Rule.EVIDENCE, rules.evidence, int(bool(last.links)), int(any(version.links for version in in_time)))):
+    for rule, each, count, count_in_time in zip(
+            (Rule.CHECKED_IN, Rule.MUST, Rule.STRETCH, Rule.EVIDENCE),
+            (rules.check_in, rules.must, rules.stretch, rules.evidence), counts, in_time, strict=True):
         if count:
             lines.append(Line(rule, each * count, count))
             full += each * count
@@ -73,6 +69,42 @@ def score(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: 
     if full - lost > rules.step_cap:
         lines.append(Line(Rule.CAPPED, rules.step_cap - (full - lost)))
     return StepScore(step.id, tuple(lines))
+
+
+def points(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: Scoring) -> int:
+    """Those of the `score`, without its lines: all that is asked of most steps, at every check-in."""
+    (_, musts, stretches, shown), (check_in, musts_, stretches_, shown_) = _counted(step, versions, deadline)
+    full = rules.check_in + rules.must * musts + rules.stretch * stretches + rules.evidence * shown
+    in_time = rules.check_in * check_in + rules.must * musts_ + rules.stretch * stretches_ + rules.evidence * shown_
+    return min(in_time + (full - in_time) * rules.late_percent // 100, rules.step_cap)
+
+
+_Counts: TypeAlias = tuple[int, int, int, int]
+"""Check-ins, must tasks, stretch tasks and evidence."""
+
+
+def _counted(step: Step, versions: Sequence[CheckedIn], deadline: datetime) -> tuple[_Counts, _Counts]:
+    """What counts of the last version, and how much of it was said in time."""
+    last = versions[-1]
+    counts = 1, *_ticked(step, last.done), int(bool(last.links))
+    if len(versions) == 1:
+        return counts, (counts if last.at < deadline else (0, 0, 0, 0))
+    in_time = [version for version in versions if version.at < deadline]
+    said = set(last.done).intersection(chain.from_iterable(version.done for version in in_time))
+    shown = bool(last.links) and any(version.links for version in in_time)
+    return counts, (int(bool(in_time)), *_ticked(step, said), int(shown))
+
+
+def _ticked(step: Step, done: Collection[TaskId]) -> tuple[int, int]:
+    """How many must tasks, and how many stretch tasks."""
+    musts = stretches = 0
+    for task in step.tasks:
+        if task.id in done:
+            if task.weight == "must":
+                musts += 1
+            else:
+                stretches += 1
+    return musts, stretches
 
 
 class State(StrEnum):
@@ -96,6 +128,13 @@ class Record:
     course: Course
     journal: Journal
     at: datetime
+
+    def then(self, entry: Entry) -> Record:
+        """With one thing more that has happened."""
+        record = Record(self.course, (*self.journal, entry), self.at)
+        if isinstance(entry.event, CheckedIn):
+            record.__dict__["place"] = self.place       # it moves nobody, and is what happens most
+        return record
 
     @cached_property
     def events(self) -> list[Event]:
@@ -160,19 +199,22 @@ class Record:
 
     @cached_property
     def points(self) -> int:
-        return sum(self.score(step_id).points for step_id in self._parted[0]) + sum(one.points for one in self.granted)
+        course, deadlines, total = self.course, self.place.deadlines, 0
+        for step_id, versions in self._parted[0].items():
+            total += points(course.step(step_id), versions, deadlines[step_id], course.edition.rules.scoring)
+        return total + sum(one.points for one in self.granted)
 
     def state(self, step: Step) -> State:
-        versions = self.versions(step.id)
-        if versions:
-            return State.DONE if versions[0].at < self.place.deadline(step.id) else State.LATE
+        deadline = self.place.deadlines[step.id]
+        if versions := self._parted[0].get(step.id):
+            return State.DONE if versions[0].at < deadline else State.LATE
         if step.id in self.rested:
             return State.RESTED
-        if self.at < self.course.opens(step.id):
+        if self.at < (opens := self.course.opens(step.id)):
             return State.AHEAD
-        if self.at < self.place.deadline(step.id):
+        if self.at < deadline:
             return State.OPEN
-        whole = self._here(self.course.opens(step.id)) and self._here(self.place.deadline(step.id))
+        whole = self._here(opens) and self._here(deadline)
         return State.MISSED if whole else State.EXCUSED
 
     @cached_property
@@ -183,7 +225,7 @@ class Record:
     @cached_property
     def states(self) -> tuple[State, ...]:
         """One for each of the member's own steps, in order."""
-        return tuple(self.state(step) for step in self._own_steps)
+        return tuple(map(self.state, self._own_steps))
 
     @property
     def streak(self) -> int:
@@ -201,8 +243,9 @@ class Record:
     def streak_until(self) -> datetime | None:
         """As long as nothing happens, the streak stays as it is until then: the next deadline by which a step must be
         settled that is not. None: for ever."""
-        deadlines = (self.place.deadline(step.id) for step in self._own_steps if step.id not in self.settled)
-        return min((deadline for deadline in deadlines if self.at < deadline), default=None)
+        deadlines, settled = self.place.deadlines, self.settled
+        return min((deadline for step in self._own_steps
+                    if step.id not in settled and self.at < (deadline := deadlines[step.id])), default=None)
 
     @cached_property
     def checked_in(self) -> int:
