@@ -87,7 +87,7 @@ async def test_slack_waits_for_us_little_longer_than_for_a_bare_bot(tmp_path_fac
         await running.enter_async_context(started("tests.bench.slack_bare", town.folder, {
             "api": town.slack.api_url, "bot_token": town.environment["NINETY_SLACK_BOT_TOKEN"],
             "app_token": town.slack.app_token, "database": str(town.database), "modal": modal,
-            "answer": form.view.body}, town.on_slack()))
+            "answer": form.view.body}, town.arrived()))
         await in_turn(bots)
     for wait, ratio in recorded("Slack", ours, bare, "bare Bolt", SHOWN).items():
         assert ratio <= MOST[wait], wait

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from bot import transcript
-from bot.desk import Caller
-from bot.ledger import Account, Room
+from bot.desk import Caller, Desk, open_cohort
+from bot.ledger import Account, RequestId, Room
 from bot.messages import Message
+from bot.store.database import Database
+from bot.store.ledger import StoredLedger
 from content.edition import Edition
 from content.loading import parse
 from content.model import Guide
@@ -55,3 +58,16 @@ def caller(user: str, *, room: Room | None = ROOM, zone: str = "Europe/Berlin", 
 def read(message: Message) -> str:
     """What a person in Berlin reads."""
     return "\n".join(transcript.lines(message, BERLIN))
+
+
+async def settle(database: Database, people: Iterable[str], start: date = START, opened: datetime = OPENED) -> Desk:
+    """A cohort that all of them have joined, as soon as it was opened."""
+    ledger = StoredLedger(database)
+    await open_cohort(ledger, "Autumn", start, "Europe/Berlin", edition(), ROOM, ORGANISER, "salt", opened)
+    desk = Desk(ledger, guide())
+    for user in people:
+        joined = await desk.submit(caller(user), "join", "", {
+            "name": (user,), "shown": ("name",), "zone": ("Europe/Berlin",), "nudges": ("yes",)},
+            RequestId(f"join {user}"), opened)
+        assert not joined.refused
+    return desk

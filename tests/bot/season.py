@@ -140,7 +140,7 @@ class Town(ABC):
         """Moves the clocks to the instant, by every other one at which something is due."""
         due = await self.reach(self.clock.now())
         while due is not None and due <= instant:
-            assert due > self.clock.now(), f"at {due} the bot leaves something undone"
+            assert due > self.clock.now(), f"at {due} the bot leaves something undone:\n{self.bot.last_words()}"
             due = await self.reach(due)
         await self.reach(instant)
 
@@ -154,7 +154,7 @@ class Town(ABC):
             database.close()
 
 
-async def until(true: Callable[[], bool], within: float = 10.0) -> None:
+async def until(true: Callable[[], object], within: float = 10.0) -> None:
     """Waits for what nobody tells of; raises TimeoutError."""
     end = real.monotonic() + within
     while not true():

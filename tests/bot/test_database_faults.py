@@ -187,7 +187,7 @@ async def test_while_the_database_stalls_everybody_is_answered_in_time_and_then_
 
         async with ninety_run(slack.environment | discord.environment, tmp_path / "log"):
             await discord.arrived()
-            await slack.on_slack()
+            await slack.arrived()
             form = await discord.discord.type(ada, discord.channel, "checkin", {"week": "1"})
             progress = await discord.discord.type(cyd, discord.channel, "progress")
             form_there, home = await slack.type(dan, "/checkin 1"), await slack.slack.open_home(TEAM, fay)

@@ -99,7 +99,7 @@ async def test_on_discord_it_is_ready_when_the_gateway_is_and_measures_what_peop
 async def test_on_slack_it_is_ready_when_it_listens_and_measures_what_people_do(tmp_path: Path, kind: Kind) -> None:
     async with town_of(tmp_path, datetime.now(UTC), kind) as town, ninety_run(town.environment) as (_, address):
         assert await measured(address, "ninety_connected") == {"slack": 1}
-        await town.on_slack()
+        await town.arrived()
         (user,) = town.join("Ada")
         await town.type(user, "/week")
         assert await measured(address, "ninety_interaction_seconds_count", 1) == {"week slack": 1}

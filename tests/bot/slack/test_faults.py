@@ -22,6 +22,7 @@ from bot.ledger import Cohort, State
 from bot.slack.manifest import SCOPES
 from content.model import PostKind
 from tests.bot.process import ROOT
+from tests.bot.season import guide, until
 from tests.bot.slack.town import (
     CHANNEL,
     KINDS,
@@ -33,12 +34,10 @@ from tests.bot.slack.town import (
     Kind,
     Town,
     free_port,
-    guide,
     is_refused,
     local,
     title,
     town_of,
-    until,
 )
 from tests.emulators.slack import Drop, Fail, Fault, NoAnswer, Slow, Throttle
 
@@ -82,7 +81,7 @@ async def ninety_run(town: Town, **more: str) -> AsyncIterator[asyncio.subproces
 @both
 async def test_sigterm_lets_who_has_just_asked_have_their_answer_and_hangs_up(tmp_path: Path, kind: Kind) -> None:
     async with town_of(tmp_path, datetime.now(UTC), kind) as town, ninety_run(town) as ninety:
-        await town.on_slack()
+        await town.arrived()
         town.slack.fault("users.info", Slow(0.5))
         asking = asyncio.create_task(town.type(ORGANISER, "/cohort help"))
         await until(lambda: town.slack.asked("users.info"))
@@ -125,7 +124,7 @@ async def test_the_bot_comes_up_when_slack_does(tmp_path: Path, kind: Kind) -> N
         assert town.posts() == []
 
         await town.slack.__aenter__()
-        await town.on_slack()
+        await town.arrived()
         await town.follow(WELCOME + 5 * MINUTES)
 
         assert [title(post) for post in town.posts()] == [BEGINS]
@@ -137,7 +136,7 @@ async def test_a_bad_bot_token_is_told_also_when_slack_was_away_at_the_start(tmp
     async with town_of(tmp_path, datetime.now(UTC), "http") as town:
         await town.slack.__aexit__(None, None, None)
         async with ninety_run(town, NINETY_SLACK_BOT_TOKEN="xoxb-of-somebody-else") as ninety:  # noqa: S106  # of nobody
-            await town.on_slack()
+            await town.arrived()
             await town.slack.__aenter__()
             _, said = await asyncio.wait_for(ninety.communicate(), 30)
 
@@ -206,7 +205,7 @@ async def test_a_socket_that_is_cut_loses_no_event_and_doubles_nothing(tmp_path:
         with pytest.raises(NoAnswer):
             await town.submit(ada, form, hours="6")
         assert (await town.slack.open_home(TEAM, ada, within=0)).kind == "nothing"
-        await town.on_slack()
+        await town.arrived()
 
         # The form is there still; and Slack sends the event again when it is time.
         assert not is_refused(await town.submit(ada, form, hours="6"))
@@ -228,7 +227,7 @@ async def test_what_is_acknowledged_on_a_socket_that_is_cut_counts_once(tmp_path
             await asyncio.sleep(0.2)
             town.slack.cut_sockets()
             other.execute("ROLLBACK")
-        await town.on_slack()
+        await town.arrived()
         await asyncio.gather(sending, return_exceptions=True)
         await town.slack.again()
 

@@ -26,6 +26,7 @@ from cryptography.fernet import Fernet
 from bot.slack.manifest import INSTALL, REDIRECT
 from tests.bot.discord import stage as discord_stage
 from tests.bot.process import ROOT, Birth, Process
+from tests.bot.season import until
 from tests.bot.slack.stage import Admin
 from tests.bot.slack.town import (
     CHANNEL,
@@ -36,7 +37,6 @@ from tests.bot.slack.town import (
     is_refused,
     local,
     town_of,
-    until,
 )
 from tests.emulators import discord
 from tests.emulators.slack import Drop, Fail, NoAnswer, Throttle
@@ -254,7 +254,7 @@ async def on_slack(folder: Path, kind: Kind, level: str, *, planted: bool = Fals
         town.slack.teams["T1"].users[ORGANISER] = Admin(ORGANISER, "organiser")
         async with loud(town.environment, OPENED, folder / "bot.log", level, 200, planted) as bot:
             town.processes.append(bot)
-            await town.on_slack()
+            await town.arrived()
             yield town
 
 

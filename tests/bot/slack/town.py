@@ -12,9 +12,9 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -30,9 +30,9 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from content.edition import Edition
-from content.model import Guide
 from scheduler.clock import VirtualClock
-from tests.bot.process import Process, guide_at
+from tests.bot import season
+from tests.bot.season import Pace, guide, until
 from tests.emulators.slack import Slack
 from tests.emulators.slack_world import Posted, Shown
 
@@ -44,21 +44,6 @@ SPEED = 20.0
 MINUTES, WEEK = timedelta(minutes=1), timedelta(days=7)
 REFUSED = "⚠️"
 T = TypeVar("T")
-
-
-def guide() -> Guide:
-    """The one that comes with Ninety."""
-    return guide_at(None)
-
-
-@dataclass
-class Pace:
-    """The clock that Slack counts its limits by: real time, so many times as fast."""
-
-    speed: float
-
-    def monotonic(self) -> float:
-        return time.monotonic() * self.speed
 
 
 class Watched(Slack):
@@ -121,85 +106,30 @@ class Watched(Slack):
         await self._deliver(kind, dict(payload), "something")  # type: ignore[arg-type]
 
 
-@dataclass(eq=False)
-class Town:
+@dataclass(eq=False, kw_only=True)
+class Town(season.Town):
     slack: Watched
     kind: Kind
-    clock: VirtualClock
-    """Of the emulator and, from its last `reach` on, of the bot."""
-    folder: Path
-    pace: Pace
-    environment: dict[str, str]
-    """Of the next process."""
-    processes: list[Process] = field(default_factory=list)
-    """From first to last."""
-    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
-
-    @property
-    def bot(self) -> Process:
-        return self.processes[-1]
 
     @property
     def log(self) -> str:
         """Of all processes."""
         return (self.folder / "bot.log").read_text(encoding="utf-8")
 
-    # --- the process --------------------------------------------------------------------------------------------------
-
-    async def launch(self) -> Process:
-        """One more process; what it does about Slack is its own affair. The one before has ended."""
-        await self.stop()
-        born = Process.started(self.environment, self.clock.now(), self.folder / "bot.log", speed=self.pace.speed)
-        self.processes.append(await self._running.enter_async_context(born))
-        await self.bot.ready()
-        return self.bot
-
-    async def start(self) -> Process:
-        """One more process, which Slack can reach."""
-        await self.launch()
-        await self.on_slack()
-        return self.bot
-
-    async def on_slack(self, within: float = 30.0) -> None:
+    async def arrived(self, within: float = 30.0) -> None:
         if self.kind == "socket":
             await self.slack.until(lambda: self.slack.sockets, within)
         if "NINETY_SLACK_LISTEN" in self.environment:
             await listening(self.environment["NINETY_SLACK_LISTEN"], within)
 
-    async def stop(self) -> None:
-        """Kills the process, if there is one, and waits until Slack has heard of it."""
-        await self._running.aclose()
-        if self.processes:
-            await until(lambda: not self.slack.connections)
-
-    async def reach(self, instant: datetime, within: float = 60.0) -> datetime | None:
-        """Moves both clocks. Returns, when all that was due has been done, the instant at which something is next;
-        raises TimeoutError when that takes more than `within` real seconds."""
-        self.clock.reach(instant)
-        return await self.bot.reach(self.clock.now(), within)
-
-    async def follow(self, instant: datetime) -> None:
-        """Moves the clocks to the instant, by every other one at which something is due."""
-        due = await self.reach(self.clock.now())
-        while due is not None and due <= instant:
-            assert due > self.clock.now(), f"at {due} the bot leaves something undone:\n{self.bot.last_words()}"
-            due = await self.reach(due)
-        await self.reach(instant)
+    async def gone(self) -> None:
+        await until(lambda: not self.slack.connections)
 
     # --- the database -------------------------------------------------------------------------------------------------
 
     @property
     def database(self) -> Path:
         return self.folder / "ninety.db"
-
-    def read(self, work: Callable[[Transaction], T]) -> T:
-        """One transaction from outside, also while the bot runs."""
-        database = Database(self.environment["NINETY_DATABASE_URL"], durable=False)
-        try:
-            migrate(database)
-            return StoredLedger(database).transact_here(work)
-        finally:
-            database.close()
 
     async def open(self, start: date, zone: str, members: Iterable[str] = (), *, team: str = TEAM,
                    channel: str = CHANNEL, title: str = "Autumn", named: str = "{}") -> Cohort:
@@ -310,7 +240,7 @@ async def town_of(folder: Path, now: datetime, kind: Kind, *, speed: float = SPE
             if kind == "http":
                 slack.request_url = f"http://{listen}{EVENTS}"
             slack.redirect_uris = [f"http://{listen}"]
-        town = Town(slack, kind, clock, folder, pace, environment)
+        town = Town(slack=slack, kind=kind, clock=clock, folder=folder, pace=pace, environment=environment)
         for team in (TEAM,) if install else (TEAM, "T2"):
             slack.add_team(team)
             slack.add_channel(team, CHANNEL)
@@ -343,15 +273,6 @@ async def listening(address: str, within: float = 30.0) -> None:
                 writer.close()
                 return
             await asyncio.sleep(0.01)
-
-
-async def until(true: Callable[[], object], within: float = 10.0) -> None:
-    """Waits for what nobody tells of; raises TimeoutError."""
-    end = time.monotonic() + within
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError
-        await asyncio.sleep(0.005)
 
 
 def local(day: date, clock: str, zone: str) -> datetime:

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.cohort.scoring import Record
-from bot.desk import Desk, open_cohort
 from bot.herald import Herald
 from bot.ledger import Account, Lane, Receipt, RequestId, Room, State, Transaction
 from bot.messages import DeliveryKey, Message
@@ -29,7 +28,7 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import DatabaseIsNewer
 from scheduler.clock import VirtualClock
-from tests.bot.build import OPENED, ORGANISER, ROOM, START, WEEK_1, caller, edition, guide
+from tests.bot.build import OPENED, WEEK_1, caller, settle
 
 NOW = datetime(2027, 1, 6, 12, 0, 7, tzinfo=UTC)
 ASIDE = "ninety.db.before-restore-20270106T120007Z"
@@ -57,19 +56,6 @@ def opened(path: Path) -> Iterator[Database]:
         database.close()
 
 
-async def settle(database: Database) -> Desk:
-    """A cohort with everybody in it."""
-    ledger = StoredLedger(database)
-    await open_cohort(ledger, "Autumn", START, "Europe/Berlin", edition(), ROOM, ORGANISER, "salt", OPENED)
-    desk = Desk(ledger, guide())
-    for user in PEOPLE:
-        joined = await desk.submit(caller(user), "join", "", {
-            "name": (user,), "shown": ("name",), "zone": ("Europe/Berlin",), "nudges": ("yes",)},
-            RequestId(f"join {user}"), OPENED)
-        assert not joined.refused
-    return desk
-
-
 def requests(path: Path) -> dict[str, int]:
     """Every request in the journal, with its number there."""
     with closing(sqlite3.connect(path)) as connection:
@@ -90,7 +76,7 @@ async def test_what_was_acknowledged_before_a_backup_is_there_after_a_restore(pa
     acknowledged: set[str] = set()
     stop = asyncio.Event()
     with opened(path) as database:
-        desk = await settle(database)
+        desk = await settle(database, PEOPLE)
         enough = asyncio.Event()
 
         async def check_in(user: str) -> None:
@@ -138,7 +124,7 @@ async def test_what_was_acknowledged_before_a_backup_is_there_after_a_restore(pa
 
 async def test_a_copy_is_one_file_that_only_its_owner_reads(path: Path, tmp_path: Path) -> None:
     with opened(path) as database:
-        await settle(database)
+        await settle(database, PEOPLE)
         (tmp_path / "kept").mkdir()
         backup(path, tmp_path / "kept" / "copy.db")
     assert hold(tmp_path / "kept") == {"copy.db"}
@@ -223,7 +209,7 @@ def damage(path: Path) -> None:
 async def copy(path: Path, tmp_path: Path) -> Path:
     """Of a cohort with everybody in it; what is at `path` has gone on since."""
     with opened(path) as database:
-        desk = await settle(database)
+        desk = await settle(database, PEOPLE)
         backup(path, tmp_path / "copy.db")
         answer = await desk.submit(caller(PEOPLE[0]), "check-in", "week-1", {"tasks": ("read",)},
                                    RequestId("later"), WEEK_1)
@@ -403,7 +389,7 @@ async def test_what_was_posted_after_the_copy_was_made_is_not_posted_again(path:
             return {one.delivery.key: one.state for one in await ledger.transact(lambda tx: tx.deliveries(cohort.id))}
 
     with opened(path) as database:
-        await settle(database)
+        await settle(database, PEOPLE)
     backup(path, tmp_path / "copy.db")
     await play(path, datetime(2027, 1, 17, 17, 30, tzinfo=UTC))
     posted = dict(chat.posted)
@@ -420,7 +406,7 @@ async def test_what_was_posted_after_the_copy_was_made_is_not_posted_again(path:
 
 async def test_what_is_due_only_later_is_not_looked_for(path: Path) -> None:
     with opened(path) as database:
-        await settle(database)
+        await settle(database, PEOPLE)
         assert doubt(database, OPENED - timedelta(seconds=1)) == 0
         first = doubt(database, datetime(2027, 1, 4, 23, tzinfo=UTC))
         assert first == 2, "the welcome and the first week"

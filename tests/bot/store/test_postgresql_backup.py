@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.cohort.journal import Entry
 from bot.cohort.scoring import Record
-from bot.desk import Desk, open_cohort
+from bot.desk import Desk
 from bot.herald import Herald, board
 from bot.ledger import Member, RequestId, State, Transaction
 from bot.messages import DeliveryKey
@@ -30,7 +30,7 @@ from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
 from scheduler.clock import VirtualClock
-from tests.bot.build import ORGANISER, ROOM, caller, edition, guide
+from tests.bot.build import caller, guide, settle
 from tests.bot.store.test_backup import Chat
 from tests.postgresql import Server, binaries
 
@@ -81,19 +81,6 @@ def opened(url: str) -> Iterator[Database]:
         database.close()
 
 
-async def settle(database: Database) -> Desk:
-    """A cohort with everybody in it."""
-    ledger = StoredLedger(database)
-    await open_cohort(ledger, "Autumn", MONDAY, "Europe/Berlin", edition(), ROOM, ORGANISER, "salt", OPENED)
-    desk = Desk(ledger, guide())
-    for user in PEOPLE:
-        joined = await desk.submit(caller(user), "join", "", {
-            "name": (user,), "shown": ("name",), "zone": ("Europe/Berlin",), "nudges": ("yes",)},
-            RequestId(f"join {user}"), OPENED)
-        assert not joined.refused
-    return desk
-
-
 async def check_in(desk: Desk, user: str, request: str, tasks: tuple[str, ...]) -> None:
     answer = await desk.submit(caller(user), "check-in", "week-1", {"tasks": tasks, "notes": ("words " * 50,)},
                                RequestId(request), WEEK_1)
@@ -121,7 +108,7 @@ async def test_a_dump_made_while_people_check_in_is_one_instant_of_the_cohort(
     acknowledged: set[str] = set()
     stop, enough = asyncio.Event(), asyncio.Event()
     with opened(postgresql_url) as database:
-        desk = await settle(database)
+        desk = await settle(database, PEOPLE, MONDAY, OPENED)
 
         async def writes(user: str) -> None:
             for number in range(10_000):
@@ -183,7 +170,7 @@ async def test_what_was_posted_after_the_dump_is_not_posted_again(
             return {one.delivery.key: one.state for one in await ledger.transact(lambda tx: tx.deliveries(cohort.id))}
 
     with opened(postgresql_url) as database:
-        await settle(database)
+        await settle(database, PEOPLE, MONDAY, OPENED)
     dump(tools, postgresql_url, tmp_path / "ninety.dump")
     await play(postgresql_url, datetime(2025, 1, 19, 17, 30, tzinfo=UTC))
     posted = dict(chat.posted)
