@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from bot.store.database import Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class DatabaseIsNewer(Exception):
@@ -29,28 +32,39 @@ def migrate(database: Database) -> tuple[str | None, str]:
             # Copying a large table may take minutes, and so may waiting for another process that does it.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(0, 0)"))
-        config = _config(connection)
-        script = ScriptDirectory.from_config(config)
-        before, head = current(connection), script.get_current_head()
-        assert head is not None  # noqa: S101  # there is at least one migration
-        if before is not None and before not in {revision.revision for revision in script.walk_revisions()}:
+        before, known = current(connection), revisions()
+        if before is not None and before not in known:
             raise DatabaseIsNewer(before)
-        if before != head:
-            command.upgrade(config, "head")
-        return before, head
+        if before != known[-1]:
+            # Alembic is slow to import, and slow to say that there is nothing to do, as at nearly every start.
+            from alembic import command
+
+            command.upgrade(_config(connection), "head")
+        return before, known[-1]
 
     return database.run_here(work)
 
 
+def revisions() -> Sequence[str]:
+    """Every version that a database can be at, oldest first. Each is what the file that leads to it begins with."""
+    return sorted(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
 def current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """None for a database without a migration."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version
 
 
 def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     if not connection.in_transaction():
         # The writer of SQLite has begun one of which SQLAlchemy does not know, and Alembic would commit it.
         connection.begin()
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     return config

@@ -57,9 +57,9 @@ async def filled(file: Path) -> None:
         for week in range(-1, WEEKS):
             at = int((start + timedelta(weeks=max(week, 0), hours=6)).timestamp() * 1e6)
             kind, body = ("joined", joined) if week < 0 else ("checked_in", CheckIn(0, week).body)
-            rows.executemany(
-                "INSERT INTO journal (cohort, member, at, kind, body, request) VALUES (?, ?, ?, ?, ?, ?)",
-                ((cohort.id, number, at, kind, body, f"week {week}") for number in range(1, MEMBERS + 1)))
+            rows.execute(
+                "INSERT INTO journal (cohort, member, at, kind, body, request) "
+                "SELECT cohort, id, ?, ?, ?, ? FROM member", (at, kind, body, f"week {week}"))
         # What came before is not what is measured.
         rows.execute("UPDATE cohort SET nudges_owed = ?", (WEEKS,))
         rows.execute("UPDATE delivery SET state = 'sent', claimable = NULL WHERE due < ?",

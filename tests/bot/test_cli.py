@@ -67,6 +67,21 @@ def test_the_schema_is_what_editors_read() -> None:
     assert ninety("schema").stdout == schema_text()
 
 
+HELP = """
+import sys
+from bot.cli import app
+app(["--help"], standalone_mode=False)
+print("imported", {name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:]) or "nothing of these")
+"""
+
+
+def test_the_help_imports_nothing_that_only_commands_need() -> None:
+    """Each of these takes longer than all of the help."""
+    heavy = "aiohttp", "alembic", "asyncio", "content", "discord", "pydantic", "slack_bolt", "sqlalchemy", "yaml"
+    done = subprocess.run([sys.executable, "-c", HELP, *heavy], capture_output=True, check=True, text=True)  # noqa: S603  # ours
+    assert done.stdout.splitlines()[-1] == "imported nothing of these"
+
+
 def test_a_cohort_is_opened_listed_shown_and_logged() -> None:
     opened = ninety("cohort", "open", "Autumn", "--start", "2099-11-30", "--zone", "berlin")
     assert (opened.exit_code, opened.stdout.splitlines()[0]) == (0, (

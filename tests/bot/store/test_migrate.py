@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +14,17 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from bot.cohort.scoring import Record
 from bot.ledger import Account, CohortId, Lane, Member, MemberId, Room, Transaction
 from bot.rehearsal import rehearse
 from bot.store import migrate as module
-from bot.store import migrations, tables
+from bot.store import tables
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
-from bot.store.migrate import DatabaseIsNewer, current, migrate
+from bot.store.migrate import DatabaseIsNewer, current, migrate, revisions
 from tests.bot.build import guide
 
 
@@ -120,9 +123,27 @@ ROWS = (
 )
 
 
-def revisions() -> list[str]:
-    versions = Path(migrations.__file__).parent / "versions"
-    return sorted(path.name[:4] for path in versions.glob("[0-9]*.py"))
+def test_the_versions_are_known_as_alembic_knows_them(empty: Database) -> None:
+    """By the names of the files alone, because Alembic is not asked when there is nothing to do."""
+    script = ScriptDirectory.from_config(empty.run_here(module._config))
+    assert revisions() == [one.revision for one in script.walk_revisions()][::-1]
+    assert revisions()[-1] == script.get_current_head()
+
+
+START = """
+import sys
+from bot.app import Database, migrate
+database = Database(sys.argv[1])
+print(*migrate(database), {name.partition(".")[0] for name in sys.modules} & {"alembic", "mako"} or "without Alembic")
+database.close()
+"""
+
+
+def test_a_start_with_nothing_to_do_leaves_alembic_alone(empty: Database, empty_url: str) -> None:
+    """It is a good part of what a start takes, and of its memory."""
+    _, head = migrate(empty)
+    started = subprocess.run((sys.executable, "-c", START, empty_url), capture_output=True, check=True, text=True)  # noqa: S603  # ours
+    assert started.stdout == f"{head} {head} without Alembic\n"
 
 
 @pytest.mark.parametrize("since", revisions())
