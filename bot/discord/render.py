@@ -354,8 +354,10 @@ def _components(found: object) -> Iterator[Mapping[str, Any]]:
     for component in found if isinstance(found, list | tuple) else ():
         if isinstance(component, Mapping):
             yield component
-            yield from _components(component.get("components"))
-            yield from _components([component.get("component")])
+            if inside := component.get("components"):
+                yield from _components(inside)
+            if inside := component.get("component"):
+                yield from _components([inside])
 
 
 def answers(submitted: Sequence[Mapping[str, Any]]) -> Answers:
@@ -451,6 +453,7 @@ def _options(field: Checks | Choice, zone: tzinfo) -> list[Payload]:
     return drawn
 
 
+@lru_cache(maxsize=512)
 def _option(option: Option, zone: tzinfo) -> tuple[str, str]:
     """A long one goes on in its description, behind the hint."""
     text = _words(option.label, zone)
@@ -459,6 +462,7 @@ def _option(option: Option, zone: tzinfo) -> tuple[str, str]:
     return label or "…", _fitting(" · ".join(filter(None, (_shown(option.hint), rest))), DESCRIPTION)
 
 
+@lru_cache(maxsize=512)
 def _sentences(said: Text, zone: tzinfo) -> str:
     """As many whole sentences as fit into a description; those with an instant, such as a deadline, before others."""
     sentences = re.split(r"(?<=[.!?]) ", _words(said, zone))[:8]
@@ -472,6 +476,8 @@ def _sentences(said: Text, zone: tzinfo) -> str:
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
+# What one member reads most others do too: the guide's words, with few different numbers and instants in them.
+@lru_cache(maxsize=512)
 def block(said: Text) -> str:
     """Paragraphs, lists and whatever else the guide's Markdown has, in Discord's."""
     writer = _Writer(said, " ")
@@ -479,6 +485,7 @@ def block(said: Text) -> str:
     return "\n\n".join(text for text in blocks if text.strip())
 
 
+@lru_cache(maxsize=512)
 def inline(said: Text, label: bool = False) -> str:
     """Without blocks; lines stay lines. `label`: it is going to be inside of a link."""
     root = _inline(_marked(said))
@@ -664,7 +671,7 @@ def _unbracketed(text: str) -> str:
 
 
 def _isolated(text: str) -> str:
-    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+    if not text.isascii() and any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
         return f"\u2068{text}\u2069"
     return text
 
@@ -696,7 +703,7 @@ def _address(url: str) -> str | None:
 
 
 def _size(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _within(text: str, most: int) -> str:

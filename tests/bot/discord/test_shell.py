@@ -42,6 +42,7 @@ from scheduler.calendar import zone as find_zone
 from scheduler.clock import VirtualClock
 from tests.bot.build import OPENED, START, WEEK_1, edition, guide
 from tests.emulators.discord import Cut, Discord, NoAnswer
+from tests.emulators.discord import Slow as Late
 from tests.emulators.discord_world import text_of
 
 TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
@@ -583,6 +584,21 @@ async def test_a_deferral_whose_line_breaks_is_followed_by_the_answer(ledger: St
         shown = await world.type(ada, channel, "cohort help")
         assert shown.kind == "deferred"
         desk.opened.set()
+        assert (await shown.finished()).text == VOICE.refusals.no_cohort
+
+
+async def test_what_the_desk_says_while_a_deferral_is_on_its_way_follows_it(ledger: StoredLedger,
+                                                                           clock: VirtualClock) -> None:
+    async with wired(ledger, clock, patience=0.01) as (world, channel, ada, desk):
+        desk.opened.clear()
+        world.fail("POST /interactions/*", Late(0.1))
+        typing = asyncio.create_task(world.type(ada, channel, "cohort help"))
+        async with asyncio.timeout(5):
+            while world._scripts[-1].faults:  # noqa: ASYNC110  # nobody is told when it arrives
+                await asyncio.sleep(0.005)
+        desk.opened.set()
+        shown = await typing
+        assert shown.kind == "deferred"
         assert (await shown.finished()).text == VOICE.refusals.no_cohort
 
 
