@@ -443,6 +443,9 @@ class Herald:
         self._landing: dict[DeliveryKey, tuple[Right, float]] = {}
         """What was cut off, and until when (by the clock of the right) it may still be carried out."""
         self._turns: dict[asyncio.Timeout, None] = {}     # in their order
+        self._deriving = asyncio.Lock()
+        self._waiting: set[Lane] = set()
+        """For nudges to be owed."""
 
     def leave(self) -> None:
         """Begins nothing more: sends under way go on, those that wait for their turn go back to what is owed."""
@@ -473,18 +476,16 @@ class Herald:
     async def drain(self, lane: Lane, now: datetime) -> datetime | None:
         """Sends all that is due in the lane, and returns when something is due in it next; None where another process
         sends."""
-        try:
-            return await self._drain(lane, now)
-        except Unsaved:
-            return self._later(now) + DATABASE_AGAIN
-
-    async def _drain(self, lane: Lane, now: datetime) -> datetime | None:
         right = self._rights.get(lane.platform, _ALONE)
         if not right.lasts():
             return None
-        due = await self._ledger.next_due(lane)
-        if due is None or due > now:
-            return due
+        try:
+            due = await self._ledger.next_due(lane)
+            return due if due is None or due > now else await self._drain(lane, now, right)
+        except Unsaved:
+            return self._later(now) + DATABASE_AGAIN
+
+    async def _drain(self, lane: Lane, now: datetime, right: Right) -> datetime | None:
         await self._owe_nudges(lane, now)
         under_way: dict[asyncio.Task[None], _Letter] = {}
         try:
@@ -528,11 +529,18 @@ class Herald:
         return min(most.lane - len(under_way), most.workspace - fullest, CLAIMED), full
 
     async def _owe_nudges(self, lane: Lane, now: datetime) -> None:
-        for cohort in await self._ledger.transact(lambda tx: tx.opening(now)):
-            after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=None, now=now))
-            while after is not None:
-                self._alive(lane)
-                after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=after, now=now))
+        """A step opens for all lanes at once: one of them goes through its cohort, for those that wait, too."""
+        self._waiting.add(lane)
+        try:
+            async with self._deriving:
+                for cohort in await self._ledger.transact(lambda tx: tx.opening(now)):
+                    after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=None, now=now))
+                    while after is not None:
+                        for one in self._waiting:
+                            self._alive(one)
+                        after = await self._ledger.transact(partial(_owe_nudges, cohort=cohort, after=after, now=now))
+        finally:
+            self._waiting.discard(lane)
 
     async def _counted(self, letter: _Letter, now: datetime) -> _Letter:
         """The same with what it says, where that tells of everybody."""

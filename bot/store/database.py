@@ -124,6 +124,11 @@ class Database:
         return await self.look(lambda connection: seen_as(Any, connection.connection.driver_connection).execute(
             words, values).fetchone())
 
+    def written(self) -> object:
+        """Equals what it was only while nobody has written since, in any process; where the database does not tell at
+        a glance, it never does. What is read after it is good for as long."""
+        return object() if self._writer is None else self._writer.written()
+
     def _run(self, work: Callable[[Connection], T], turn: _Turn) -> T:
         tries = 0
         while True:

@@ -283,6 +283,7 @@ class StoredLedger:
         self._database = database
         self._cohorts: dict[CohortId, Cohort] = {}
         self._homes: dict[Room, CohortId] = {}
+        self._due: dict[Lane, tuple[object, datetime | None]] = {}
 
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         return self._learned(await self._database.run(partial(self._worked, work)))
@@ -291,9 +292,15 @@ class StoredLedger:
         return self._learned(self._database.run_here(partial(self._worked, work)))
 
     async def next_due(self, lane: Lane) -> datetime | None:
+        written = self._database.written()
+        known = self._due.get(lane)
+        if known is not None and known[0] == written:
+            return known[1]
         words, constants = _NEXT_DUE_OR_OPENING.words(self._database.engine.dialect.name)
         row = await self._database.glance(words, constants | lane._asdict())
-        return None if row is None or row[0] is None else instant(row[0])
+        due = None if row is None or row[0] is None else instant(row[0])
+        self._due[lane] = written, due
+        return due
 
     def _worked(self, work: Callable[[Transaction], T], connection: Connection) -> tuple[T, StoredTransaction]:
         # Read within a transaction that is then undone, a cohort may never have been: only a commit makes it known.
@@ -695,12 +702,15 @@ def _member(row: Sequence[Any]) -> Member:
 
 def _entries(rows: Sequence[Sequence[Any]]) -> Iterator[Entry]:
     # All bodies are decoded at once, which takes half as long.
-    bodies: list[dict[str, Any]] = json.loads(f"[{','.join(row[3] for row in rows)}]")
-    for (seq, at, kind, _, request, *_), body in zip(rows, bodies, strict=True):
-        for name, value in body.items():
-            if type(value) is list:     # JSON has no tuples
-                body[name] = tuple(value)
-        yield Entry(seq, _KINDS[kind](at=instant(at), **body), request)
+    bodies: list[dict[str, Any]] = json.loads(f"[{','.join([row[3] for row in rows])}]")
+    for row, body in zip(rows, bodies, strict=True):
+        at = instant(row[1])
+        if row[2] == "checked_in":      # nearly all are, and JSON has no tuples
+            event: Event = CheckedIn(at, body["step"], tuple(body["done"]), body["hours"], tuple(body["links"]),
+                                     body["notes"], body["confidence"])
+        else:
+            event = _KINDS[row[2]](at=at, **body)
+        yield Entry(row[0], event, row[4])
 
 
 def _delivery(row: Sequence[Any], lane: Lane | None = None) -> Delivery:

@@ -8,9 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -93,21 +93,27 @@ class NotNow:
 class Writer:
     """Runs functions in groups: whatever has come while the last group was written is the next one.
 
-    Each is a savepoint of one transaction, so that one that fails is undone alone; nobody is answered before all of
-    them are kept. `unsaved` makes what is raised of what the database said."""
+    Each but the first is a savepoint of one transaction, so that one that fails is undone alone; nobody is answered
+    before all of them are kept. `unsaved` makes what is raised of what the database said."""
 
     def __init__(self, engine: Engine, busy: float, unsaved: Callable[[Exception], Exception]) -> None:
         self._engine = engine
         self._busy = self._waits = busy
         self._unsaved = unsaved
         self._waiting: deque[_Asked[Any]] = deque()
-        self._thread = ThreadPoolExecutor(1, "ninety-database")
+        # Of its own: an executor's takes as long again for each call as the call takes to get there.
+        self._thread = threading.Thread(target=self._serve_all, name="ninety-database", daemon=True)
+        self._calls = SimpleQueue[bool]()
+        """Whether there is more to come."""
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._path = path if (path := engine.url.database) and path != ":memory:" else None
         self._watch: sqlite3.Connection | None = None
+        self._thread.start()
 
     def close(self) -> None:
-        self._thread.shutdown()
+        self._calls.put(False)
+        self._thread.join()
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -117,23 +123,37 @@ class Writer:
 
     def glance(self, words: str, values: Mapping[str, object]) -> tuple[Any, ...] | NotNow | None:
         row: tuple[Any, ...] | None
-        path = self._engine.url.database
-        if not path or path == ":memory:":
+        if self._path is None:
             row = self.run_here(lambda connection: driver(connection).execute(words, values).fetchone())
             return row
         try:
-            if self._watch is None:
-                self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            row = self._watch.execute(words, values).fetchone()
+            row = self._watching(self._path).execute(words, values).fetchone()
         except sqlite3.Error:
             return NotNow()
         return row
 
+    def written(self) -> object:
+        """See `Database.written`."""
+        if self._path is None:
+            return object()
+        try:
+            # Counts what other connections have committed, and this one commits nothing.
+            return self._watching(self._path).execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return object()
+
+    def _watching(self, path: str) -> sqlite3.Connection:
+        if self._watch is None:
+            self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        return self._watch
+
     async def run(self, work: Callable[[Connection], T]) -> T:
+        if not self._thread.is_alive():
+            raise RuntimeError("no transaction after shutdown")
         asked, loop = _Asked(work), asyncio.get_running_loop()
         asked.future = loop.create_future()
         self._waiting.append(asked)
-        self._thread.submit(self._serve)
+        self._calls.put(True)
         return await asked.future
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
@@ -146,6 +166,10 @@ class Writer:
         if asked.error is not None:
             raise asked.error
         return asked.done
+
+    def _serve_all(self) -> None:
+        while self._calls.get():
+            self._serve()
 
     def _serve(self) -> None:
         """A group, unless an earlier one took everybody in."""
@@ -189,17 +213,25 @@ class Writer:
         try:
             for asked in group:
                 taken.append(asked)
-                sql.execute("SAVEPOINT one")
+                first = len(taken) == 1
+                if not first:
+                    sql.execute("SAVEPOINT one")
                 try:
                     asked.done = asked.work(connection)
-                    sql.execute("RELEASE one")
+                    if not first:
+                        sql.execute("RELEASE one")
                 except BaseException as error:
                     asked.error = self._unsaved(error) if isinstance(error, ERRORS) else error
                     if not sql.in_transaction:
                         # A disk that is full, or broken: SQLite has undone all of them by itself.
                         raise
-                    sql.execute("ROLLBACK TO one")
-                    sql.execute("RELEASE one")
+                    if first:
+                        taken.clear()
+                        sql.execute("ROLLBACK")
+                        sql.execute("BEGIN IMMEDIATE")
+                    else:
+                        sql.execute("ROLLBACK TO one")
+                        sql.execute("RELEASE one")
             if connection.in_transaction():
                 connection.commit()
             else:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import aiohttp
@@ -275,7 +276,7 @@ class Ticked(BaseScheduler):  # type: ignore[misc]
 
 
 async def test_an_idle_tick_is_eighty_times_cheaper_than_that_of_apscheduler(tmp_path: Path) -> None:
-    ticks = 300
+    ticks, in_a_row = 1_000, 50
     await fill(f"sqlite:///{tmp_path}/ours.db", 1)
     database = Database(f"sqlite:///{tmp_path}/ours.db")
     ledger = StoredLedger(database)
@@ -291,22 +292,40 @@ async def test_an_idle_tick_is_eighty_times_cheaper_than_that_of_apscheduler(tmp
         row, = connection.execute(select(store.jobs_t)).mappings()
         connection.execute(store.jobs_t.insert(), [
             {**row, "id": str(number), "next_run_time": row["next_run_time"] + number} for number in range(1, JOBS)])
-    ours, theirs = [], []
+    bare = sqlite3.connect(tmp_path / "ours.db", isolation_level=None)
+    taken: dict[str, list[float]] = {name: [] for name in ("theirs", "ours", "cold", "bare, cold")}
+    # Of the processor's time: neither waits for anything, but who takes longer is interrupted more often.
     with undisturbed():
-        for _ in range(ticks):
-            begun = perf_counter()
+        for _ in range(ticks // in_a_row):
+            begun = thread_time()
+            for _ in range(in_a_row):
+                scheduler._process_jobs()
+            middle = thread_time()
+            for _ in range(in_a_row):
+                await herald.drain(LANE, now)
+            taken["theirs"].append((middle - begun) / in_a_row)
+            taken["ours"].append((thread_time() - middle) / in_a_row)
+        # One right after theirs pays for the processor's caches, which that has filled with its own: there the barest
+        # question to SQLite is hardly eighty times cheaper itself.
+        for _ in range(ticks // 4):
             scheduler._process_jobs()
-            middle = perf_counter()
+            begun = thread_time()
             await herald.drain(LANE, now)
-            ended = perf_counter()
-            theirs.append(middle - begun)
-            ours.append(ended - middle)
+            taken["cold"].append(thread_time() - begun)
+            scheduler._process_jobs()
+            begun = thread_time()
+            bare.execute("SELECT 1").fetchone()
+            taken["bare, cold"].append(thread_time() - begun)
+    bare.close()
     scheduler.shutdown()
     store.shutdown()
     database.close()
-    ratio = record(f"idle tick, {JOBS:,} jobs, SQLite", 1 / median(ours), 1 / median(theirs), 80, "/s",
-                   "APScheduler, SQL store", at_least=True)
-    assert ratio >= 40
+    theirs, ours, *cold = (1 / median(times) for times in taken.values())
+    job, peer = f"idle tick, {JOBS:,} jobs, SQLite", "APScheduler, SQL store"
+    ratio = record(job, ours, theirs, 80, "/s", peer, at_least=True)
+    for name, one in zip(("right after theirs", "a bare SELECT 1 there"), cold, strict=True):
+        record(f"{job}, {name}", one, theirs, None, "/s", peer, at_least=True)
+    assert ratio >= 60
 
 
 async def test_claiming_a_thousand_takes_at_most_twice_the_bare_statements(kind: str, addresses: Addresses) -> None:

@@ -11,10 +11,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import bot.herald
 from bot import transcript
 from bot.cohort.journal import CheckedIn, Joined, Left, Rested
 from bot.herald import AT_ONCE, RETRY, Busy, Gone, Herald, Hindered, Rejected, Unreachable, posts
-from bot.ledger import Account, Cohort, Delivery, Lane, Logged, Member, Receipt, RequestId, Room, State, Transaction
+from bot.ledger import (
+    Account,
+    Cohort,
+    Delivery,
+    Lane,
+    Logged,
+    Member,
+    MemberId,
+    Receipt,
+    RequestId,
+    Room,
+    State,
+    Transaction,
+)
 from bot.messages import Button, DeliveryKey, Mention, Message, Plain, fill
 from bot.sender import GRACE, SILENCE, Candidate, elapsed
 from bot.store.database import Database
@@ -222,6 +236,31 @@ async def test_a_cohort_opened_on_the_eve_is_welcomed_at_once(database: Database
 async def test_the_next_instant_is_when_something_is_due(house: House) -> None:
     assert await house.tick() == datetime(2026, 11, 20, 8, tzinfo=UTC)
     assert await house.tick(datetime(2026, 11, 20, 8, tzinfo=UTC)) == datetime(2026, 11, 22, 23, tzinfo=UTC)
+
+
+async def test_an_idle_herald_notices_at_once_what_another_process_wrote(house: House, tmp_path: Path) -> None:
+    """What it knows of the next instant it does not ask again, but only until somebody writes."""
+    elsewhere = Database(f"sqlite:///{tmp_path}/cohort.db", durable=False)
+    other = StoredLedger(elsewhere)
+
+    def owe(key: str, kind: PostKind, lane: Lane, due: datetime) -> None:
+        other.transact_here(lambda tx: tx.owe([
+            Delivery(DeliveryKey(key), house.cohort.id, kind, FIRST, None, due, due, lane)]))
+
+    async def next_due() -> set[datetime | None]:
+        return {await house.tick() for _ in range(3)}
+
+    assert await next_due() == {datetime(2026, 11, 20, 8, tzinfo=UTC)}
+    owe("to the room", PostKind.WEEK_OPENS, LANE, OPENED + timedelta(days=3))
+    assert await next_due() == {OPENED + timedelta(days=3)}
+    early = other.transact_here(lambda tx: tx.open_cohort(
+        "Early", date(2026, 11, 18), "Europe/Berlin", EDITION, Room("local", "", "early"), None, "salt", OPENED))
+    assert await next_due() == {early.course.opens(FIRST)}
+    other.transact_here(lambda tx: tx.set_nudges_owed(early.id, 1))
+    assert await next_due() == {OPENED + timedelta(days=3)}
+    owe("to somebody", PostKind.UNREACHABLE, Lane("local", True), OPENED + timedelta(days=1))
+    assert await next_due() == {OPENED + timedelta(days=1)}
+    elsewhere.close()
 
 
 # --- nudges -----------------------------------------------------------------------------------------------------------
@@ -678,3 +717,28 @@ async def test_who_goes_through_a_large_cohort_shows_signs_of_life(
     house.clock.reach(WEEK_1)
     await herald.drain(Lane("local", False), WEEK_1)
     assert signs == [Lane("local", False)] * 3
+
+
+async def test_a_step_that_opens_is_gone_through_once_for_all_lanes(
+        house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two for each platform wake up at that instant; those that wait are no less alive."""
+    pages: list[int] = []
+    owe_nudges = bot.herald._owe_nudges
+
+    def counted(tx: Transaction, cohort: Cohort, after: MemberId | None, now: datetime) -> MemberId | None:
+        pages.append(after or 0)
+        return owe_nudges(tx, cohort, after, now)
+
+    monkeypatch.setattr("bot.herald.AT_A_TIME", 2)
+    monkeypatch.setattr("bot.herald._owe_nudges", counted)
+    for user in range(6):
+        house.enrol(f"user {user}")
+    house.clock.reach(WEEK_1)
+    signs: list[Lane] = []
+    # Off the event loop, so that the lanes do come in between.
+    async with Database(f"sqlite:///{tmp_path}/cohort.db") as database:
+        herald = Herald(StoredLedger(database), dict.fromkeys(("local", "elsewhere"), house.chat), house.clock,
+                        alive=signs.append)
+        await asyncio.gather(*(herald.drain(lane, WEEK_1) for lane in herald.lanes))
+    assert pages == [0, 2, 4, 6]
+    assert sorted(signs) == sorted([*herald.lanes] * 3)

@@ -215,6 +215,26 @@ async def test_a_glance_sees_what_anybody_has_written(database_url: str, here: b
         assert await database.glance(GLANCE, {}) == (1,)
 
 
+@pytest.mark.parametrize("here", [True, False])
+async def test_whoever_has_written_is_noticed_and_nobody_who_has_not(database_url: str, here: bool) -> None:
+    async with Database(database_url) as database, Database(database_url) as other:
+        before = database.written()
+        await other.look(kept)
+        assert await database.glance(GLANCE, {}) == (0,)
+        assert database.written() == before
+        await (database if here else other).run(partial(keep, user="a"))
+        assert database.written() != before
+
+
+async def test_where_the_database_does_not_tell_somebody_may_have_written(database_url: str) -> None:
+    async with Database("sqlite://", durable=False) as database:
+        assert database.written() != database.written()
+    closed = Database(database_url)
+    assert closed.written() == closed.written()
+    closed.close()
+    assert closed.written() != closed.written()
+
+
 async def test_a_glance_waits_for_nobody_who_writes(database_url: str) -> None:
     async with Database(database_url) as database:
         other = sqlite3.connect(path_of(database_url), isolation_level=None)

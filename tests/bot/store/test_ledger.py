@@ -6,12 +6,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import select, text
@@ -414,6 +414,32 @@ async def test_what_opens_next_in_any_cohort_is_seen_at_a_glance(ledger: StoredL
     await ledger.transact(lambda tx: tx.set_nudges_owed(cohort.id, len(steps)))
     assert await ledger.transact(lambda tx: (tx.next_opening(), tx.opening(second + 900 * MINUTE))) == (None, [])
     assert await ledger.next_due(Lane("elsewhere", True)) is None
+
+
+async def test_what_is_due_next_is_known_at_once_whoever_wrote_it(ledger: StoredLedger, database_url: str) -> None:
+    cohort = await ledger.transact(opened)
+    due = cohort.course.opens(cohort.edition.plan.steps[0].id)
+    async with Database(database_url, durable=False) as elsewhere:
+        assert [await ledger.next_due(LANE) for _ in range(2)] == [due] * 2
+        for number, writer in enumerate((ledger, StoredLedger(elsewhere)) * 2):
+            due -= MINUTE
+            earlier = nudge(cohort, key=str(number), due=due)
+            writer.transact_here(lambda tx, earlier=earlier: tx.owe([earlier]))  # type: ignore[misc]
+            assert [await ledger.next_due(LANE) for _ in range(2)] == [due] * 2
+
+
+async def test_what_is_written_while_it_is_asked_is_known_the_next_time(database_url: str) -> None:
+    class Overtaken(Database):
+        async def glance(self, words: str, values: Mapping[str, object]) -> tuple[Any, ...] | None:
+            row = await super().glance(words, values)
+            await ledger.transact(lambda tx: tx.owe([nudge(cohort, due=OPENED)]))
+            return row
+
+    async with Overtaken(database_url, durable=False) as database:
+        ledger = StoredLedger(database)
+        cohort = await ledger.transact(opened)
+        opening = await ledger.transact(lambda tx: tx.next_opening())
+        assert [await ledger.next_due(LANE) for _ in range(3)] == [opening, OPENED, OPENED]
 
 
 def test_who_has_opened_cohorts_finds_them_the_youngest_first(ledger: StoredLedger) -> None:
