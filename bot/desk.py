@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from hashlib import sha256
 from secrets import choice, token_hex
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from propcache.api import cached_property
@@ -112,6 +114,10 @@ _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Of codes: none that looks like another."""
 
 
+_Said: TypeAlias = Callable[[], Message]
+"""An answer that is put into words when what it is about has been kept: nobody else waits for that."""
+
+
 class Desk:
     """Cohorts opened here keep `guide` as it is; its voice speaks where no cohort is known yet."""
 
@@ -173,10 +179,10 @@ class Desk:
             return []
 
     async def _visit(self, caller: Caller, request: RequestId, now: datetime,
-                     work: Callable[[_Visit], Message | Form]) -> Message | Form:
+                     work: Callable[[_Visit], Message | Form | _Said]) -> Message | Form:
         found: list[Cohort] = []
 
-        def visit(tx: Transaction) -> Message | Form:
+        def visit(tx: Transaction) -> Message | Form | _Said:
             cohort = _cohort_of(tx, caller)
             if cohort is None:
                 raise NoCohort
@@ -186,11 +192,12 @@ class Desk:
         answer = await self._answer(lambda: found[0].edition.voice if found else self.voice, visit)
         return replace(answer, cohort=found[0].id) if found else answer
 
-    async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form]) \
+    async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form | _Said]) \
             -> Message | Form:
         """`voice` tells who speaks when the answer is no."""
         try:
-            return await self._ledger.transact(work)
+            answer = await self._ledger.transact(work)
+            return answer if isinstance(answer, Message | Form) else answer()
         except Refused as refused:
             return refusal(voice(), refused)
         except Unsaved:
@@ -627,7 +634,7 @@ def _check_in_form(visit: _Visit, argument: str) -> Form:
     ), form.submit)
 
 
-def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
+def _check_in(visit: _Visit, about: str, answers: Answers) -> _Said:
     member, record = visit.enrolled()
     step_id = visit.cohort.course.find(about)
     course = visit.cohort.course
@@ -641,10 +648,10 @@ def _check_in(visit: _Visit, about: str, answers: Answers) -> Message:
         member, record = visit.write(member, record, CheckedIn(
             visit.now, step_id, report.done, report.hours, report.links, report.notes, report.confidence))
         visit.tx.withdraw(member.id, PostKind.NUDGE, step_id, "checked in")
-    return _checked_in(visit, member, answered or record, step)
+    return partial(_checked_in, visit, answered or record, step, _place(visit, member))
 
 
-def _checked_in(visit: _Visit, member: Member, record: Record, step: Step) -> Message:
+def _checked_in(visit: _Visit, record: Record, step: Step, place: Text) -> Message:
     """Points and why, the streak, the place in private, and what comes next."""
     before = record.versions(step.id)[:-1]
     voice, course = visit.voice, visit.cohort.course
@@ -652,7 +659,7 @@ def _checked_in(visit: _Visit, member: Member, record: Record, step: Step) -> Me
     values: dict[str, Value] = {"number": course.number(step.id), "step": step.title, "points": earned.points,
                                 "total": record.points, "streak": record.streak}
     why = Facts(tuple(Fact(_why(visit, line), _signed(line.points)) for line in earned.lines))
-    parts: list[Part] = [why, _place(visit, member), *_whats_next(visit, record)]
+    parts: list[Part] = [why, place, *_whats_next(visit, record)]
     if before:
         answer = say(voice.amended, *parts, replaced=visit.when(before[-1].at, record), **values)
     elif record.state(step) is State.LATE:
@@ -820,7 +827,7 @@ def _log(visit: _Visit, _: str) -> Message:
     return say(visit.voice.log, Facts(tuple(lines)), cohort=visit.cohort.title)
 
 
-_FORMS: dict[str, Callable[[_Visit, str, Answers], Message]] = {
+_FORMS: dict[str, Callable[[_Visit, str, Answers], Message | _Said]] = {
     "check-in": _check_in,
     "join": _join,
     "settings": _settings,
