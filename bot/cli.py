@@ -205,7 +205,8 @@ def rehearse(
         _fail(error, 2)
     # A date of its own, so that the same command says the same next year; it crosses both clock changes of Europe.
     first = start.date() if start else date(2026, 10, 5)
-    with tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder, _Progress("the cohort") as progress:
+    with (tempfile.TemporaryDirectory(prefix="ninety-rehearsal-") as folder,
+          _Progress("the cohort", alone=summary) as progress):
         result = _run(play(loaded, _plan(loaded, plan), first, found_zone, members, seed,
                            None if summary else typer.echo,
                            f"sqlite:///{folder}/rehearsal.db", progress))
@@ -238,11 +239,11 @@ def simulate(
 
 
 class _Progress:
-    """A percentage on standard error, where that is a terminal."""
+    """A percentage on standard error, where that is a terminal, and nothing else is written there meanwhile."""
 
-    def __init__(self, of: str) -> None:
+    def __init__(self, of: str, *, alone: bool = False) -> None:
         self._of = of
-        self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._shown = sys.stderr.isatty() and (alone or not sys.stdout.isatty())
 
     def __call__(self, share: float) -> None:
         if self._shown:

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from bot.cohort.journal import Left
 from bot.cohort.scoring import Record
 from bot.cohort.standings import standings
-from bot.cohort.together import NOBODY, Together, together
+from bot.cohort.together import NOBODY, Together, together, together_in
 from bot.ledger import (
     Account,
     Agenda,
@@ -163,10 +163,8 @@ def posts(cohort: Cohort, room: Room | None = None) -> tuple[Delivery, ...]:
 
 def nudge(cohort: Cohort, member: Member, record: Record, step: Step) -> Delivery:
     """At the member's own local time. The day is part of the key, so that another deadline is another nudge."""
-    course = cohort.course
-    beat = next(beat for beat in course.beats() if beat.kind == PostKind.NUDGE.value)
-    moment = calendar.moment(beat, course.span(step.id), record.place.zone_for(step.id))
-    key = DeliveryKey(f"{cohort.id}:{step.id}:nudge:{member.id}:{course.span(step.id).last:%Y%m%d}")
+    moment = cohort.course.nudge(step.id, record.place.zone_for(step.id))
+    key = DeliveryKey(f"{cohort.id}:{step.id}:nudge:{member.id}:{moment.span.last:%Y%m%d}")
     return Delivery(key, cohort.id, PostKind.NUDGE, step.id, member.id, moment.due, moment.latest,
                     Lane(member.account.platform, True))
 
@@ -186,7 +184,7 @@ def _owe_nudges(tx: Transaction, cohort: Cohort, after: MemberId | None, now: da
     if not opened:
         tx.set_nudges_owed(cohort.id, tx.nudges_owed(cohort.id))    # and when the next one opens
         return None
-    journals = tx.journals(cohort.id, after, AT_A_TIME)
+    journals = tx.journals(cohort.id, after, AT_A_TIME, now)    # whatever was checked in makes no difference
     last = max(journals, default=None)
     records = {member: Record(cohort.course, journal, now) for member, journal in journals.items()}
     tx.owe(nudge(cohort, member, records[member.id], step)
@@ -291,12 +289,14 @@ def count(tx: Transaction, delivery: Delivery, after: MemberId | None, now: date
     """What the next of the members have done, and the last of them; None when there are no more."""
     assert delivery.step is not None  # noqa: S101  # what tells of everybody is about a step
     cohort = tx.cohort(delivery.cohort)
-    journals = tx.journals(cohort.id, after, AT_A_TIME)
+    step = cohort.course.step(delivery.step)
+    of_one = delivery.kind is PostKind.WEEK_CLOSES
+    journals = tx.journals(cohort.id, after, AT_A_TIME, cohort.course.opens(step.id) if of_one else None)
     records = {member: Record(cohort.course, journal, now) for member, journal in journals.items()}
     if delivery.kind is PostKind.GRADUATION:
         _owe_roles(tx, cohort, after, records, now)
-    return together(records.values(), cohort.course.step(delivery.step)), \
-        max(journals) if len(journals) == AT_A_TIME else None
+    counted = together_in(records.values(), step) if of_one else together(records.values())
+    return counted, max(journals) if len(journals) == AT_A_TIME else None
 
 
 def _compose(tx: Transaction, delivery: Delivery, now: datetime, site: Site, counted: Together) \
@@ -364,7 +364,8 @@ def _compose_nudge(tx: Transaction, cohort: Cohort, delivery: Delivery, step: St
         -> Message | _Withdrawn:
     assert delivery.member is not None  # noqa: S101  # a nudge is always for somebody
     member = tx.member(delivery.member)
-    record = Record(cohort.course, tx.journal(member.id), now)
+    # Nobody checks in before a step has opened.
+    record = Record(cohort.course, tx.journal(member.id, cohort.course.opens(step.id)), now)
     if not member.present:
         return _Withdrawn("left the cohort")
     if not member.nudges:
@@ -733,8 +734,10 @@ def _too_late(by: timedelta) -> str:
 
 def _address(tx: Transaction, delivery: Delivery) -> Room | Account | None:
     if delivery.member is not None and delivery.lane.private:
-        accounts = tx.accounts(tx.member(delivery.member))
-        return next(account for account in accounts if account.platform == delivery.lane.platform)
+        member = tx.member(delivery.member)
+        if member.account.platform == delivery.lane.platform:
+            return member.account
+        return next(account for account in tx.accounts(member) if account.platform == delivery.lane.platform)
     return tx.cohort(delivery.cohort).organiser if delivery.kind is PostKind.REPORT else _room_on(tx, delivery)
 
 

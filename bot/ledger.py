@@ -243,9 +243,10 @@ class Transaction(Protocol):
         """Writes everything but the ids."""
 
     # the journal
-    def journal(self, member: MemberId) -> Journal: ...
-    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None) \
-            -> dict[MemberId, Journal]:
+    def journal(self, member: MemberId, since: datetime | None = None) -> Journal:
+        """`since` leaves out the check-ins before it, which are most of a journal, and nothing else."""
+    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None,
+                 since: datetime | None = None) -> dict[MemberId, Journal]:
         """Of everybody who ever joined, in the order of their ids; or of the next `most` after that one."""
     def append(self, member: Member, event: Event, request: RequestId) -> Entry | None:
         """None when this request of the member is in the journal already."""

@@ -14,7 +14,7 @@ from bot.cohort.refusals import BeforeYouJoined, CohortOver, NotOpenYet, NotStar
 from content.edition import Edition
 from content.model import Post, PostKind, Step, StepId
 from scheduler import calendar
-from scheduler.calendar import Beat, Span
+from scheduler.calendar import Beat, Moment, Span
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ class Course:
     def closed(self, step_id: StepId, zone: ZoneInfo) -> datetime:
         """From here on not even a late check-in is taken."""
         return self.deadline(step_id, zone) + timedelta(days=self.edition.rules.scoring.late_days)
+
+    def nudge(self, step_id: StepId, zone: ZoneInfo) -> Moment:
+        """When a member in that zone is reminded of the step."""
+        # Whoever is in the cohort is owed it at the moment that a step opens.
+        found = self._nudges.get((step_id, zone.key))
+        if found is None:
+            beat = next(beat for beat in self.beats() if beat.kind == PostKind.NUDGE.value)
+            found = self._nudges[step_id, zone.key] = calendar.moment(beat, self.span(step_id), zone)
+        return found
+
+    @cached_property
+    def _nudges(self) -> dict[tuple[StepId, str], Moment]:
+        return {}
 
     def running(self, at: datetime) -> StepId | None:
         """The last step that has opened; None before the first. After the end it is still the last one."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Container
+from itertools import count
 
 from bot.cohort.refusals import NameTaken, NameTooLong, NoName
 from content.model import Privacy
@@ -13,6 +14,9 @@ from content.model import Privacy
 LONGEST_NAME = 32
 """As long as Discord's own."""
 
+
+PLAIN = 8
+"""Aliases that are tried before they get a number; as many again, before it gets another digit."""
 
 _JOINERS = "\u200c\u200d"
 """Emoji are joined by one of them, Persian and Indian letters parted by the other."""
@@ -60,17 +64,18 @@ def check_free(shown: str, taken: Container[str]) -> None:
 
 
 def alias(privacy: Privacy, seed: str, taken: Container[str]) -> str:
-    """Two words from the guide's lists, the same for the same seed, and free. Says nothing of the person."""
+    """Two words from the guide's lists, the same for the same seed, and free; where most pairs are taken, with a
+    number. Says nothing of the person."""
     adjectives, nouns = privacy.aliases_adjectives, privacy.aliases_nouns
     start = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
     pairs = len(adjectives) * len(nouns)
-    for step in range(pairs):
+
+    def attempt(number: int) -> str:
         # 7919 is prime and larger than either list, so that neighbours differ in both words.
-        adjective, noun = divmod((start + step * 7919) % pairs, len(nouns))
+        adjective, noun = divmod((start + number * 7919) % pairs, len(nouns))
         found = f"{adjectives[adjective]} {nouns[noun]}"
-        if folded(found) not in taken:
-            return found
-    number = 2
-    while folded(found := f"{adjectives[start % len(adjectives)]} {nouns[start % len(nouns)]} {number}") in taken:
-        number += 1
-    return found
+        # Of thousands, each pair is somebody's: to ask the database for every one of them would take seconds.
+        most = 10 ** (number // PLAIN) - 1
+        return f"{found} {2 + (start // pairs + number) % most}" if most else found
+
+    return next(found for found in map(attempt, count()) if folded(found) not in taken)

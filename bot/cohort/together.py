@@ -32,9 +32,9 @@ class Together:
 NOBODY = Together()
 
 
-def together(records: Iterable[Record], step: Step) -> Together:
-    """`step` is the one that is looked at by itself."""
-    members = check_ins = tasks = graduates = owed = checked_in = ticked = 0
+def together(records: Iterable[Record]) -> Together:
+    """All that they have done; of the one step, nothing."""
+    members = check_ins = tasks = graduates = 0
     hours = 0.0
     for record in records:
         if not record.present:
@@ -46,9 +46,16 @@ def together(records: Iterable[Record], step: Step) -> Together:
             if versions := record.versions(one.id):
                 tasks += len(versions[-1].done)
                 hours += versions[-1].hours or 0
-        if record.place.concerns(step.id) and step.id not in record.rested:
+    return Together(members, check_ins, tasks, hours, graduates)
+
+
+def together_in(records: Iterable[Record], step: Step) -> Together:
+    """What they have done of the one step, alone. Check-ins from before it opened may be left out of the records."""
+    owed = checked_in = ticked = 0
+    for record in records:
+        if record.present and record.place.concerns(step.id) and step.id not in record.rested:
             state = record.state(step)
             owed += state is not State.EXCUSED
             checked_in += state in (State.DONE, State.LATE)
             ticked += len(versions[-1].done) if (versions := record.versions(step.id)) else 0
-    return Together(members, check_ins, tasks, hours, graduates, owed, checked_in, ticked)
+    return Together(owed=owed, checked_in=checked_in, ticked=ticked)

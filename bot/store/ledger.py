@@ -53,6 +53,7 @@ from bot.cohort.enrolment import folded
 from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Joined, Journal, Left, Moved, Rested, Seq, Voided
 from bot.cohort.scoring import Record
 from bot.ledger import (
+    LONG_AGO,
     Account,
     Claim,
     Code,
@@ -205,14 +206,19 @@ _ENROLMENTS = _Statement(select(tables.member).where(_m.id.in_(union_all(_LINKED
     _m.cohort.desc(), case((_m.id.in_(_LINKED), 0), else_=1)))
 _AFTER = (_m.cohort == bindparam("cohort"), _m.id > bindparam("after"))
 _MEMBERS = _Statement(select(tables.member).where(*_AFTER, _m.id <= bindparam("upto"), _m.present).order_by(_m.id))
+_NAMED = _Statement(select(_m.id).where(
+    _m.cohort == bindparam("cohort"), or_(_m.name_folded == bindparam("name_"), _m.alias_folded == bindparam("name_")),
+    _m.id != bindparam("besides")).limit(1))
 _ADD_MEMBER = _Statement(insert(tables.member).returning(_m.id), *(one.name for one in _m if one.name not in {
     "id", "streak", "streak_until"}))
 _ENTRY = _j.seq, _j.at, _j.kind, cast(_j.body, Text), _j.request
-_JOURNAL = _Statement(select(*_ENTRY).where(_j.member == bindparam("member")).order_by(_j.seq))
+_SINCE = or_(_j.at >= bindparam("since"), _j.kind != _KIND_OF[CheckedIn])
+_OWN = select(*_ENTRY).where(_j.member == bindparam("member")).order_by(_j.seq)
+_JOURNAL, _JOURNAL_SINCE = _Statement(_OWN), _Statement(_OWN.where(_SINCE))
 _JOURNALS = _Statement(select(*_ENTRY, _j.member)
                        # By the members' own index: one by cohort would read all of it for each page.
                        .where(_j.member.in_(
-                           select(_m.id).where(*_AFTER).order_by(_m.id).limit(bindparam("most"))))
+                           select(_m.id).where(*_AFTER).order_by(_m.id).limit(bindparam("most"))), _SINCE)
                        .order_by(_j.member, _j.seq))
 _ALL = 2**31 - 1
 _APPEND = _Statement(lambda dialect: _insert_if_new(dialect, tables.journal).returning(_j.seq),
@@ -512,13 +518,16 @@ class StoredTransaction:
 
     # --- the journal
 
-    def journal(self, member: MemberId) -> Journal:
-        return tuple(_entries(self._run(_JOURNAL, member=member).fetchall()))
+    def journal(self, member: MemberId, since: datetime | None = None) -> Journal:
+        found = self._run(_JOURNAL, member=member) if since is None else \
+            self._run(_JOURNAL_SINCE, member=member, since=kept(since))
+        return tuple(_entries(found.fetchall()))
 
-    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None) \
-            -> dict[MemberId, Journal]:
+    def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None,
+                 since: datetime | None = None) -> dict[MemberId, Journal]:
         found: dict[MemberId, list[Entry]] = defaultdict(list)
-        rows = self._run(_JOURNALS, cohort=cohort, after=after or 0, most=most or _ALL).fetchall()
+        rows = self._run(_JOURNALS, cohort=cohort, after=after or 0, most=most or _ALL,
+                         since=kept(since or LONG_AGO)).fetchall()
         for row, entry in zip(rows, _entries(rows), strict=True):
             found[MemberId(row[-1])].append(entry)
         return {member: tuple(entries) for member, entries in found.items()}
@@ -659,11 +668,8 @@ class _Names:
         self._tx, self._cohort, self._besides = tx, cohort, besides
 
     def __contains__(self, name: object) -> bool:
-        member = tables.member.c
-        others = [] if self._besides is None else [member.id != self._besides]
-        return self._tx._core.execute(select(member.id).where(
-            member.cohort == self._cohort, or_(member.name_folded == name, member.alias_folded == name),
-            *others).limit(1)).first() is not None
+        return self._tx._run(
+            _NAMED, cohort=self._cohort, name_=name, besides=self._besides or 0).fetchone() is not None
 
 
 def _nobody(cohort: CohortId, account: Account) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 import bot.desk
 import bot.herald
 from bot.cohort.course import Place
-from bot.desk import _Visit
+from bot.desk import _Said, _Visit
 from bot.herald import Herald, _Letter, _Settled, compose
 from bot.ledger import Account, Claim, Cohort, Delivery, Lane, Member, Receipt, Room, State, Transaction
 from bot.messages import Answers, DeliveryKey, Message
@@ -135,7 +135,7 @@ def counter_for_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a check-in is worth is added to the member's points."""
     right = bot.desk._FORMS["check-in"]
 
-    def check_in(visit: _Visit, about: str, answers: Answers) -> Message:
+    def check_in(visit: _Visit, about: str, answers: Answers) -> Message | _Said:
         member, before = visit.enrolled()
         answer = right(visit, about, answers)
         now, after = visit.enrolled()

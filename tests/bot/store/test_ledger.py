@@ -205,6 +205,27 @@ def test_every_event_comes_back_as_it_was_written(ledger: StoredLedger, event: E
     assert ledger.transact_here(lambda tx: tx.journals(member.cohort)) == {member.id: (entry,)}
 
 
+def test_of_the_check_ins_only_the_later_ones_may_be_asked_for(ledger: StoredLedger) -> None:
+    def work(tx: Transaction) -> None:
+        cohort = opened(tx)
+        members = joined(tx, cohort, "Ada"), joined(tx, cohort, "Bo")
+        later = AT + timedelta(days=1)
+        for member in members:
+            events: tuple[Event, ...] = (
+                CheckedIn(AT, "week-1", (), None, (), "", ""), Rested(AT, "week-2"),
+                CheckedIn(later - datetime.resolution, "week-1", (), None, (), "", ""),
+                CheckedIn(later, "week-3", (), None, (), "", ""))
+            _, rested, _, second = (tx.append(member, event, RequestId(f"{number}"))
+                                    for number, event in enumerate(events))
+            assert tx.journal(member.id, later) == (rested, second)
+            assert tx.journal(member.id, AT) == tx.journal(member.id)
+        everybody = {member.id: tx.journal(member.id, later) for member in members}
+        assert tx.journals(cohort.id, since=later) == everybody
+        assert tx.journals(cohort.id, members[0].id, 1, later) == {members[1].id: everybody[members[1].id]}
+
+    ledger.transact_here(work)
+
+
 def test_an_instant_is_the_same_whatever_zone_it_was_said_in(ledger: StoredLedger) -> None:
     local = datetime.fromisoformat("2027-01-05T13:00:00.000001+05:45")
 
