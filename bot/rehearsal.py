@@ -21,7 +21,7 @@ from bot import transcript
 from bot.cohort.course import Course
 from bot.cohort.scoring import Record, State
 from bot.desk import Caller, Desk, open_cohort
-from bot.herald import Herald
+from bot.herald import AT_A_TIME, Herald
 from bot.ledger import Account, Cohort, Logged, MemberId, Receipt, RequestId, Room, Transaction
 from bot.ledger import State as Sent
 from bot.local import render
@@ -182,8 +182,9 @@ class Stage:
             if act.what == "join":
                 # Only a newcomer brings something that may be due earlier than all that was known.
                 self._herald_due = await self._herald.next_due()
-        due = (self._herald_due, self._acts[-1].at if self._acts else None)
-        return min((at for at in due if at is not None), default=None)
+        if not self._acts or (self._herald_due is not None and self._herald_due < self._acts[-1].at):
+            return self._herald_due
+        return self._acts[-1].at
 
     async def play(self, until: datetime) -> None:
         """Moves the clock from one due instant to the next, up to `until`."""
@@ -351,21 +352,31 @@ async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int
 
 
 def _summary(tx: Transaction, cohort: Cohort, now: datetime, refused: Mapping[str, int]) -> Summary:
-    records = [Record(cohort.course, journal, now) for journal in tx.journals(cohort.id).values()]
+    members = graduates = 0
+    states: dict[StepId, Counter[State]] = {step.id: Counter() for step in cohort.edition.plan.steps}
+    for record in _records(tx, cohort, now):
+        members += 1
+        graduates += record.graduated
+        for step, state in zip(record.place.own_steps, record.states, strict=True):
+            states[step.id][state] += 1
     logged = tx.deliveries(cohort.id)
     sent = [one for one in logged if one.state is Sent.SENT]
     nudged = Counter(one.delivery.step for one in sent if one.delivery.kind is PostKind.NUDGE)
-    states: dict[StepId, Counter[State]] = {step.id: Counter() for step in cohort.edition.plan.steps}
-    for record in records:
-        for step, state in zip(record.place.own_steps, record.states, strict=True):
-            states[step.id][state] += 1
     return Summary(
-        len(records), sum(record.graduated for record in records),
+        members, graduates,
         tuple(Week(number, step.title, states[step.id], nudged[step.id])
               for number, step in enumerate(cohort.edition.plan.steps, 1)),
         Counter((one.delivery.kind, one.state) for one in logged), refused,
         _most_in_a_week(sent), cohort.edition.rules.rhythm.messages_per_member_per_week,
         tuple(one for one in logged if one.state in (Sent.MISSED, Sent.FAILED)))
+
+
+def _records(tx: Transaction, cohort: Cohort, now: datetime) -> Iterator[Record]:
+    """Some hundreds in memory at a time."""
+    journals = tx.journals(cohort.id, None, AT_A_TIME)
+    while journals:
+        yield from (Record(cohort.course, journal, now) for journal in journals.values())
+        journals = tx.journals(cohort.id, max(journals), AT_A_TIME)
 
 
 def _most_in_a_week(sent: Iterable[Logged]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import herald
+from bot import herald, rehearsal
 from bot.local import render
 from bot.messages import Markdown, Message
 from bot.rehearsal import DRAWN, Summary, cast, rehearse
@@ -82,9 +82,11 @@ async def test_however_few_members_are_gone_through_at_a_time_the_same_is_said(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand are counted, and owed their reminders, some hundreds at a time."""
     at_once: list[str] = []
-    await played(tmp_path, 13, at_once.append)
+    summary = await played(tmp_path, 13, at_once.append)
     (tmp_path / "told.db").unlink()
-    monkeypatch.setattr(herald, "AT_A_TIME", 3)
+    for module in herald, rehearsal:
+        monkeypatch.setattr(module, "AT_A_TIME", 3)
     by_and_by: list[str] = []
-    await played(tmp_path, 13, by_and_by.append)
+    assert await played(tmp_path, 13, by_and_by.append) == summary
     assert by_and_by == at_once
+    assert summary.members == 13
