@@ -87,19 +87,28 @@ class Database:
             return self.run_here(work)
         if self._writer is not None:
             return await self._writer.run(work)
-        turn = _Turn()
-        future = asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, turn)
+        turn, loop = _Turn(), asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, self._run, work, turn)
+
+        given_up = False
+
+        def give_up() -> None:
+            nonlocal given_up
+            if turn.cut() and not future.done():
+                given_up = True
+                future.cancel()
+
+        bell = loop.call_later(PATIENCE, give_up)
         try:
-            await asyncio.wait({future}, timeout=PATIENCE)
+            return await future
         except asyncio.CancelledError:
-            future.cancel()
-            raise
-        if not future.done() and turn.cut():
-            future.cancel()
+            if not given_up:
+                raise
             log.error("The database did not take a transaction: none of %d connections was free, or none could be made",
                       CONNECTIONS)
-            raise Unsaved
-        return await future
+            raise Unsaved from None
+        finally:
+            bell.cancel()
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """In this thread; for start-up and tests."""
