@@ -147,7 +147,7 @@ class Desk:
                 raise NotOrganiser
             return _ANSWERS[command.name](visit, argument)
 
-        return await self._visit(caller, request, now, work)
+        return await self._visit(caller, request, now, work, reads=" ".join(words[:2]) not in _AT_LENGTH)
 
     async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
                      now: datetime) -> Message:
@@ -179,7 +179,7 @@ class Desk:
             return []
 
     async def _visit(self, caller: Caller, request: RequestId, now: datetime,
-                     work: Callable[[_Visit], Message | Form | _Said]) -> Message | Form:
+                     work: Callable[[_Visit], Message | Form | _Said], *, reads: bool = False) -> Message | Form:
         found: list[Cohort] = []
 
         def visit(tx: Transaction) -> Message | Form | _Said:
@@ -189,14 +189,14 @@ class Desk:
             found.append(cohort)
             return work(_Visit(tx, caller, request, now, cohort, self._site))
 
-        answer = await self._answer(lambda: found[0].edition.voice if found else self.voice, visit)
+        answer = await self._answer(lambda: found[0].edition.voice if found else self.voice, visit, reads=reads)
         return replace(answer, cohort=found[0].id) if found else answer
 
-    async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form | _Said]) \
-            -> Message | Form:
+    async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form | _Said], *,
+                      reads: bool = False) -> Message | Form:
         """`voice` tells who speaks when the answer is no."""
         try:
-            answer = await self._ledger.transact(work)
+            answer = await self._ledger.transact(work, reads=reads)
             return answer if isinstance(answer, Message | Form) else answer()
         except Refused as refused:
             return refusal(voice(), refused)
@@ -847,3 +847,6 @@ _ANSWERS: dict[str, Callable[[_Visit, str], Message | Form]] = {
     "cohort help": _help,
     "cohort log": _log,
 }
+
+_AT_LENGTH = frozenset(("cohort rest", "cohort leave", "cohort link", "cohort bridge", "cohort log"))
+"""Commands that write, or read more than everybody else should wait for."""

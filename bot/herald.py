@@ -240,13 +240,15 @@ def board(tx: Transaction, cohort: Cohort, now: datetime, you: Member | None = N
     """The best, and `you` wherever you are, between who is just above and just below; None while too few have points,
     because a board of two shames one."""
     privacy, words = cohort.edition.rules.privacy, cohort.edition.voice.words
-    best = tx.top(cohort.id, max(privacy.board_rows, privacy.board_from))
+    best, around = tx.board(cohort.id, max(privacy.board_rows, privacy.board_from),
+                            you if you is not None and you.points > 0 else None)
     if len(best) < privacy.board_from:
         return None
     top = {member.board_name: member for member in best[:privacy.board_rows]}
     placed = [(one.place, top[one.name]) for one in standings((name, member.points) for name, member in top.items())]
-    if you is not None and you.points > 0 and you.id not in (on_top := {member.id for member in top.values()}):
-        placed += [(place, member) for place, member in tx.around(you) if member.id not in on_top]
+    on_top = {member.id for member in top.values()}
+    if you is not None and you.id not in on_top:
+        placed += [(place, member) for place, member in around if member.id not in on_top]
     return Board(tuple(
         BoardRow(place, member.board_name, member.points, _streak(tx, cohort, member, now),
                  you is not None and member.id == you.id)

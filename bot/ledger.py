@@ -252,12 +252,12 @@ class Transaction(Protocol):
         """None when this request of the member is in the journal already."""
 
     # the board
-    def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
-        """Present members with points, most points first, then by name on the board."""
+    def board(self, cohort: CohortId, rows: int, you: Member | None = None) \
+            -> tuple[Sequence[Member], Sequence[tuple[int, Member]]]:
+        """(so many present members with points, most points first, then by name on the board; (place, member) of `you`,
+        who have points too, between who is just above and just below)."""
     def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
         """(how many present members have more points, how many have any)."""
-    def around(self, member: Member) -> Sequence[tuple[int, Member]]:
-        """(place, member) of one on the board, between who is just above and just below, in the order of `top`."""
     def rebuild(self, cohort: CohortId) -> int:
         """Works out everybody's points and streaks from the journals again, and what the board counts. Returns how
         many points were wrong."""
@@ -320,8 +320,9 @@ T = TypeVar("T")
 
 
 class Ledger(Protocol):
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Runs `work` in one transaction, off the event loop; what it raises undoes everything.
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+        """Runs `work` in one transaction, off the event loop; what it raises undoes everything. What most likely only
+        `reads`, and no more than a person can, need not wait for those who write.
         Raises Unsaved when the database is the reason."""
 
 

@@ -334,10 +334,10 @@ class MeasuredLedger:
         self._seconds = metrics.transactions
         self._unsaved = metrics.unsaved
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         began = perf_counter()
         try:
-            return await self._ledger.transact(work)
+            return await self._ledger.transact(work, reads=reads)
         except Unsaved:
             self._unsaved.inc()
             raise

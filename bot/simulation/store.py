@@ -66,7 +66,7 @@ class Line:
     claimed: Callable[[Transaction, Claim], None]
     cut_until: float = 0.0
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         store, knobs = self.store, self.store.knobs
         fate = store.random.random()
         try:

@@ -78,14 +78,19 @@ class Database:
         self._looks.shutdown()
         self.engine.dispose()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Raises Unsaved when the database could not do it; what `work` itself raises comes through.
+
+        What most likely only `reads`, and not much, has its answer at SQLite at once, in the caller's thread: to change
+        to another one takes longer. If it writes after all, it is run again where it may.
 
         When the line breaks while PostgreSQL commits, nobody knows whether it did; what is asked for again has a name
         (a request, a key) by which it is known to have been done."""
         if not self._durable:
             return self.run_here(work)
         if self._writer is not None:
+            if reads and not isinstance(done := self._writer.read(work), sqlite.NotNow):
+                return done
             return await self._writer.run(work)
         turn, loop = _Turn(), asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, self._run, work, turn)

@@ -291,8 +291,8 @@ class StoredLedger:
         self._homes: dict[Room, CohortId] = {}
         self._due: dict[Lane, tuple[object, datetime | None]] = {}
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        return self._learned(await self._database.run(partial(self._worked, work)))
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+        return self._learned(await self._database.run(partial(self._worked, work), reads=reads))
 
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
         return self._learned(self._database.run_here(partial(self._worked, work)))
@@ -541,13 +541,17 @@ class StoredTransaction:
 
     # --- the board
 
-    def top(self, cohort: CohortId, rows: int) -> Sequence[Member]:
-        return [_member(row) for row in self._run(_TOP, cohort=cohort, rows=rows).fetchall()]
-
-    def around(self, member: Member) -> Sequence[tuple[int, Member]]:
-        return [(int(place), _member(row)) for place, *row in self._run(
-            _AROUND, cohort=member.cohort, member=member.id, points_=member.points,
-            shown_=folded(member.board_name)).fetchall()]
+    def board(self, cohort: CohortId, rows: int, you: Member | None = None) \
+            -> tuple[Sequence[Member], Sequence[tuple[int, Member]]]:
+        top: dict[str, object] = {"cohort": cohort, "rows": rows}
+        if you is None:
+            return [_member(row) for row in self._run(_TOP, **top).fetchall()], ()
+        around: dict[str, object] = {
+            "cohort": cohort, "member": you.id, "points_": you.points, "shown_": folded(you.board_name)}
+        best, near = self._run_together((_TOP, top), (_AROUND, around))[-2:] if self._locks else \
+            (self._run(_TOP, **top), self._run(_AROUND, **around))
+        return ([_member(row) for row in best.fetchall()],
+                [(int(place), _member(row)) for place, *row in near.fetchall()])
 
     def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
         row = self._run(_STANDING, cohort=cohort, points_=points).fetchone()

@@ -45,10 +45,8 @@ def engine(address: URL, durable: bool, busy: float) -> Engine:
 
     @event.listens_for(made, "begin")
     def begin(connection: Connection) -> None:
-        if LOOKS in connection.get_execution_options():
-            driver(connection).execute("BEGIN")
-        elif not driver(connection).in_transaction:
-            driver(connection).execute("BEGIN IMMEDIATE")
+        if not driver(connection).in_transaction:
+            driver(connection).execute("BEGIN" if LOOKS in connection.get_execution_options() else "BEGIN IMMEDIATE")
 
     return made
 
@@ -109,6 +107,7 @@ class Writer:
         self._connection: Connection | None = None
         self._path = path if (path := engine.url.database) and path != ":memory:" else None
         self._watch: sqlite3.Connection | None = None
+        self._reader: Connection | None = None
         self._thread.start()
 
     def close(self) -> None:
@@ -120,6 +119,9 @@ class Writer:
                 self._connection = None
         if self._watch is not None:
             self._watch.close()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader.engine.dispose()
 
     def glance(self, words: str, values: Mapping[str, object]) -> tuple[Any, ...] | NotNow | None:
         row: tuple[Any, ...] | None
@@ -131,6 +133,24 @@ class Writer:
         except sqlite3.Error:
             return NotNow()
         return row
+
+    def read(self, work: Callable[[Connection], T]) -> T | NotNow:
+        """In the caller's thread, beside whatever is being written. NotNow when it would have to wait, or to write."""
+        if self._path is None:
+            return NotNow()
+        try:
+            if self._reader is None:
+                self._reader = engine(self._engine.url, True, 0).connect().execution_options(**{LOOKS: True})
+                driver(self._reader).execute("PRAGMA query_only = ON")
+            sql = driver(self._reader)
+            sql.execute("BEGIN")
+            try:
+                return work(self._reader)
+            finally:
+                self._reader.rollback()
+                sql.rollback()
+        except ERRORS:
+            return NotNow()
 
     def written(self) -> object:
         """See `Database.written`."""

@@ -466,8 +466,8 @@ async def card_of(ledger: StoredLedger, now: datetime) -> Card:
         cohort = tx.cohort(CohortId(1))
         you = tx.enrolment(cohort.id, CheckIn(YOU, 0).caller.account)
         assert you is not None
-        around = (member for _, member in tx.around(you))
-        for member in (*tx.top(cohort.id, cohort.edition.rules.privacy.board_rows), *around):
+        best, around = tx.board(cohort.id, cohort.edition.rules.privacy.board_rows, you)
+        for member in (*best, *(member for _, member in around)):
             tx.append(member, Joined(MONDAY, member.zone, EDITION.plan.steps[0].id), RequestId("join"))
             for week in range(WEEKS - 1):
                 one = CheckIn(0, week)
@@ -486,7 +486,7 @@ async def card_of(ledger: StoredLedger, now: datetime) -> Card:
         assert len(drawn.rows) > cohort.edition.rules.privacy.board_rows
         return drawn
 
-    return partial(ledger.transact, card)
+    return partial(ledger.transact, card, reads=True)
 
 
 async def redis_card(client: AsyncRedis, size: int) -> object:

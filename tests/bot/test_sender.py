@@ -71,7 +71,7 @@ class Process:
                                    sleep=wait)
         self.candidate.when_changed(lambda: self.told.append(self.lasts))
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         await wait()
         done = self._ledger.transact_here(work)
         await wait()

@@ -204,6 +204,55 @@ async def test_a_look_waits_for_nobody(database_url: str) -> None:
         await waits
 
 
+async def test_what_only_reads_waits_for_nobody_who_writes(database_url: str) -> None:
+    """And sees what has been kept, by anybody, but nothing that is being written."""
+    async with Database(database_url) as database, Database(database_url) as other:
+        assert await database.run(kept, reads=True) == []
+        await other.run(partial(keep, user="a"))
+        writer = sqlite3.connect(path_of(database_url), isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM direct_channel")
+        waits = asyncio.ensure_future(database.run(partial(keep, user="b")))
+        async with asyncio.timeout(1):
+            assert await database.run(kept, reads=True) == ["a"]
+        assert not waits.done()
+        writer.execute("ROLLBACK")
+        writer.close()
+        await waits
+        assert await database.run(kept, reads=True) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["durable", "for a rehearsal"])
+async def test_what_was_to_read_and_writes_is_kept_once(database_url: str, kind: str) -> None:
+    runs: list[str] = []
+
+    def both(connection: Connection) -> list[str]:
+        runs.append(threading.current_thread().name)
+        before = kept(connection)
+        keep(connection, "a")
+        return before
+
+    async with Database(database_url, durable=kind == "durable") as database:
+        assert await database.run(both, reads=True) == []
+        assert await database.run(kept, reads=True) == ["a"]
+    assert len(runs) == (2 if kind == "durable" else 1)
+
+
+async def test_what_reads_and_refuses_is_heard_once(database_url: str) -> None:
+    runs: list[int] = []
+
+    def refuse(connection: Connection) -> None:
+        runs.append(len(kept(connection)))
+        raise LookupError("no")
+
+    async with Database(database_url) as database:
+        for _ in range(2):
+            with pytest.raises(LookupError, match="no"):
+                await database.run(refuse, reads=True)
+        assert runs == [0, 0]
+        assert await database.run(kept, reads=True) == []
+
+
 GLANCE = "SELECT count(*) FROM direct_channel"
 
 

@@ -265,8 +265,8 @@ def test_the_board_ranks_those_present_with_points(ledger: StoredLedger) -> None
         joined(tx, cohort, "None", 0)
         joined(tx, cohort, "Less", -5)
         joined(tx, other, "Elsewhere", 99)
-        assert tx.top(cohort.id, 10) == [dana, bo, chidi]
-        assert tx.top(cohort.id, 2) == [dana, bo]
+        assert tx.board(cohort.id, 10)[0] == [dana, bo, chidi]
+        assert tx.board(cohort.id, 2)[0] == [dana, bo]
         assert [tx.standing(cohort.id, points) for points in (99, 50, 30, 0)] == [(0, 3), (0, 3), (1, 3), (3, 3)]
 
     ledger.transact_here(work)

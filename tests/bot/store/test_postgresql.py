@@ -57,7 +57,7 @@ class Held:
         self._ledger = ledger
         self.worked, self.go = threading.Event(), threading.Event()
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         def held(tx: Transaction) -> T:
             try:
                 return work(tx)
@@ -339,7 +339,7 @@ async def test_those_who_only_look_write_nothing(ledger: StoredLedger, database:
     def work(tx: Transaction) -> None:
         ada = tx.enrolment(cohort.id, account("ada"))
         assert ada is not None
-        tx.journal(ada.id), tx.top(cohort.id, 10), tx.enrolment(cohort.id, account("nobody"))
+        tx.journal(ada.id), tx.board(cohort.id, 10), tx.enrolment(cohort.id, account("nobody"))
         tx.names(cohort.id), tx.nudges_owed(cohort.id), tx.next_due(Lane("local", False))
 
     def written(connection: Connection) -> object:

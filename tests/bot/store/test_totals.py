@@ -101,11 +101,11 @@ def test_places_and_neighbours_are_those_of_the_whole_board(
         cohort = opened(tx)
         for number, (points, shows_name) in enumerate(people):
             added(tx, cohort, f"{'BcaD'[number % 4]}{number}", points, shows_name=shows_name)
-        board = list(tx.top(cohort.id, 99))
+        board = list(tx.board(cohort.id, 99)[0])
         assert [(-one.points, one.board_name.lower()) for one in board] == sorted(
             (-one.points, one.board_name.lower()) for one in tx.members(cohort.id) if one.points > 0)
         for index, one in enumerate(board):
-            assert list(tx.around(one)) == [
+            assert list(tx.board(cohort.id, 1, one)[1]) == [
                 (1 + sum(other.points > near.points for other in board), near)
                 for near in board[max(0, index - 1):index + 2]]
             assert tx.standing(cohort.id, one.points) == (sum(other.points > one.points for other in board), len(board))
@@ -214,6 +214,6 @@ def test_the_board_is_in_the_order_of_what_it_shows(ledger: StoredLedger, shows_
         bo = added(tx, cohort, "Bo", 5, shows_name=not shows_name)
         added(tx, cohort, "Chidi", 5)
         tx.change_member(replace(bo, name="Zoe", alias="Able Ant", shows_name=shows_name))
-        return [one.board_name for one in tx.top(cohort.id, 9)]
+        return [one.board_name for one in tx.board(cohort.id, 9)[0]]
 
     assert ledger.transact_here(work) == (["Chidi", "Zoe"] if shows_name else ["Able Ant", "Chidi"])
