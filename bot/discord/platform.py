@@ -36,6 +36,9 @@ TOO_FAST_FOR = timedelta(minutes=10)
 
 AT_ONCE = 64
 """Sends that are worth being under way together: fifty a second at 1.2 s each."""
+PATIENCE = 30.0
+"""Seconds that somebody waits for a channel to be opened, less than `herald.WAIT`. Whose turn is later comes back then:
+at one a second not even half of those under way wait here, and nobody whose channel is known waits for them."""
 
 _EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
 """Where the milliseconds in Discord's ids begin (docs: reference#snowflakes)."""
@@ -73,8 +76,12 @@ class DiscordPlatform:
         self._door = asyncio.Lock()
         """Channels for direct messages are opened one by one, first come, first served."""
         self._next_opening = -float("inf")
-        self._unopened: dict[str, _Answer] = {}
-        """Why the channel of a person was not opened in their turn; their post says it."""
+        self._queue = 0
+        """People who wait for theirs."""
+        self._booked = -float("inf")
+        """When the last of those who were sent away comes back."""
+        self._found: dict[str, str | _Answer] = {}
+        """The channel of a person, or why it was not opened, as of their turn; their post goes there, or says it."""
         self._forgotten: set[str] = set()
         """People whose channel turned out not to be ours; once each, so that nobody goes round in a circle."""
         self._myself: str | None = None
@@ -84,11 +91,11 @@ class DiscordPlatform:
         if isinstance(to, Room):
             channel = to.channel
         else:
-            self._unopened.pop(to.user, None)
+            self._found.pop(to.user, None)
             try:
-                channel = await self._direct(to)
+                channel = self._found[to.user] = await self._direct(to)
             except (Rejected, Hindered, Busy) as answer:
-                self._unopened[to.user] = answer
+                self._found[to.user] = answer
                 return
         await self._rest.turn("POST", _MESSAGES, channel=channel)
 
@@ -139,13 +146,27 @@ class DiscordPlatform:
     async def _channel(self, to: Room | Account) -> str:
         if isinstance(to, Room):
             return to.channel
-        if (answer := self._unopened.pop(to.user, None)) is not None:
-            raise answer
-        return await self._direct(to)
+        found = self._found.pop(to.user, None)
+        if isinstance(found, Exception):
+            raise found
+        return found or await self._direct(to)
 
     async def _direct(self, to: Account) -> str:
-        """The channel of the person's direct messages, opened in its turn when it is not known."""
-        return await self._channels.find(to) or await self._opened(to)
+        """The channel of the person's direct messages, opened in its turn when it is not known. Raises Busy when that
+        is far."""
+        if (known := await self._channels.find(to)) is not None:
+            return known
+        now = self._monotonic()
+        wait = max(self._next_opening - now, 0.0) + self._queue * self._opens
+        if wait > PATIENCE:
+            # Each at an instant of their own, one after the other.
+            self._booked = max(self._booked, now + wait) + self._opens
+            raise Busy(timedelta(seconds=self._booked - now))
+        self._queue += 1
+        try:
+            return await self._opened(to)
+        finally:
+            self._queue -= 1
 
     async def _opened(self, to: Account) -> str:
         async with self._door:
@@ -250,6 +271,7 @@ class DiscordPlatform:
         if refused.code in (_UNKNOWN_CHANNEL, _NO_ACCESS) and channel is not None and to.user not in self._forgotten:
             # The channel is another application's, whose token we had before: the next turn opens our own.
             self._forgotten.add(to.user)
+            self._found.pop(to.user, None)
             await self._channels.forget(to)
             return Busy(AGAIN)
         if refused.code in (_NOTHING_IN_COMMON, _UNKNOWN_USER):

@@ -31,10 +31,14 @@ GLOBAL = 50
 `Rest.room`."""
 SPREAD = 0.02
 """Seconds by which a call may be longer on its way to Discord than one that takes as long as usual."""
-STEP, STEP_LASTS = 5, 0.08
-"""So many calls are begun in so many seconds at most. Of fifty at once each would wait for the others, and so would
-whoever is to be answered meanwhile."""
-USUAL, LEAST, LATEST = 0.9, 20, 100
+APART, BEHIND = 0.018, 0.1
+"""Seconds between two calls that have waited for their turn, a little less than what Discord takes comes to; and
+seconds by which we may be late with them and still make up for it. Of fifty begun at once each would wait for the
+others, and so would whoever is to be answered meanwhile."""
+GIVE_WAY = 0.01
+"""Seconds that such a call waits at most for those who are being answered: of what Discord takes it costs two in a
+hundred when there is always somebody."""
+USUAL, LEAST, LATEST = 0.9, 30, 100
 """What this share of the latest calls took at most is usual, as soon as there are so many of them."""
 KEPT = 5.0
 """Seconds that a turn is kept for a call that does not come."""
@@ -124,6 +128,22 @@ class Window:
         return max(self._closed - now, 0.0)
 
 
+class Beat:
+    """One call every `apart` seconds; those that come late make up for at most `behind`."""
+
+    def __init__(self, apart: float, behind: float) -> None:
+        self._apart = apart
+        self._behind = behind
+        self._next = -math.inf
+
+    def pause(self, now: float) -> float:
+        """As of a Window."""
+        return max(self._next - now, 0.0)
+
+    def take(self, now: float) -> None:
+        self._next = max(self._next, now - self._behind) + self._apart
+
+
 @dataclass(eq=False)
 class _Bucket:
     """One limit of Discord's, as far as its answers have told of it."""
@@ -195,14 +215,17 @@ class Rest:
 
     def __init__(self, session: aiohttp.ClientSession, token: str, api_url: str, *,
                  monotonic: Callable[[], float] = time.monotonic,
-                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+                 sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+                 answering: Callable[[], bool] = lambda: False) -> None:
+        """`answering`: somebody who did something waits for their answer now."""
         self._session = session
+        self._answering = answering
         self._headers = {"Authorization": f"Bot {token}", "User-Agent": _AGENT}
         self._api_url = api_url.rstrip("/")
         self._monotonic = monotonic
         self._sleep = sleep
         self._window = Window(GLOBAL, 1.0 + SPREAD)
-        self._step = Window(STEP, STEP_LASTS)
+        self._beat = Beat(APART, BEHIND)
         self._took: deque[float] = deque(maxlen=LATEST)
         """Seconds of the latest calls."""
         self._queue = asyncio.Lock()
@@ -220,7 +243,7 @@ class Rest:
 
     async def turn(self, method: str, path: str, **ids: str) -> None:
         """Returns when a call may be sent, and keeps its place for `KEPT`. May take long."""
-        turn = await self._take(_route(method, path, ids), self._step)
+        turn = await self._take(_route(method, path, ids), self._beat)
         turn.lapses = self._monotonic() + KEPT
         self._kept.append(turn)
 
@@ -350,7 +373,7 @@ class Rest:
         now = self._monotonic()
         return max(self._window.closing(now), bucket.closed - now, 0.0)
 
-    async def _take(self, route: _Route, step: Window | None = None) -> _Turn:
+    async def _take(self, route: _Route, beat: Beat | None = None) -> _Turn:
         began = self._monotonic()
         try:
             while True:
@@ -358,19 +381,26 @@ class Rest:
                 async with bucket.queue:
                     await self._opening(bucket.pause)
                     async with self._queue:
-                        if step is not None:
-                            await self._opening(step.pause)
+                        if beat is not None:
+                            await self._opening(beat.pause)
                         await self._opening(self._window.pause)
-                        # While we waited a 429 may have closed the bucket, or an answer told that it is another's.
-                        if bucket is self._bucket(route) and bucket.pause(self._monotonic()) == 0:
+                        if beat is not None:
+                            await self._give_way()
+                        # While we waited a 429 may have closed either, or an answer told that it is another's bucket.
+                        now = self._monotonic()
+                        if bucket is self._bucket(route) and bucket.pause(now) == self._window.pause(now) == 0:
                             self._window.take()
-                            if step is not None:
-                                step.take()
-                                step.end(self._monotonic())
+                            if beat is not None:
+                                beat.take(now)
                             bucket.held += 1
                             return _Turn(route, bucket)
         finally:
             self.waited += self._monotonic() - began
+
+    async def _give_way(self) -> None:
+        until = self._monotonic() + GIVE_WAY
+        while self._answering() and self._monotonic() < until:
+            await self._sleep(_BLINK)
 
     async def _opening(self, pause: Callable[[float], float | None]) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,15 +16,20 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bot.cohort.journal import Joined
+from bot.cohort.scoring import Record
 from bot.direct import DirectChannels
 from bot.discord import platform as module
 from bot.discord import render
-from bot.discord.platform import AGAIN, TOO_FAST_FOR, DiscordPlatform
+from bot.discord.platform import AGAIN, PATIENCE, TOO_FAST_FOR, DiscordPlatform
 from bot.discord.rest import KEPT, Broken, Rest
-from bot.herald import Busy, Gone, Hindered, Rejected, Unreachable
-from bot.ledger import Account, Receipt, Room
+from bot.herald import AtOnce, Busy, Gone, Herald, Hindered, Rejected, Unreachable, nudge
+from bot.ledger import Account, CohortId, Lane, Receipt, RequestId, Room, State, Transaction
 from bot.messages import Button, DeliveryKey, Message, markdown, tag
 from bot.store.database import Database
+from bot.store.ledger import StoredLedger
+from scheduler.clock import VirtualClock
+from tests.bot.build import OPENED, START, edition
 from tests.bot.discord.wire import (
     TOKEN,
     FastClock,
@@ -155,27 +161,78 @@ async def test_a_thread_that_cannot_be_opened_does_not_undo_the_post(
 # --- channels of direct messages --------------------------------------------------------------------------------------
 
 
-async def test_three_hundred_reminders_open_one_channel_a_second(database: Database) -> None:
+async def opened(request: web.Request) -> web.StreamResponse:
+    return Said(json={"id": str(9000 + int((await request.json())["recipient_id"]))}).response()
+
+
+async def test_a_hundred_reminders_open_one_channel_a_second(database: Database) -> None:
     """Bots that opened 20 to 50 quickly were quarantined."""
-    clock = FastClock(1000)
+    clock = FastClock(100)
     async with discord(database, clock) as (platform, server):
         async def remind(user: int) -> None:
             server.put(f"POST /channels/{9000 + user}/messages", POSTED)
             to = Account("discord", "", str(user))
-            await platform.ready(to)
-            await platform.post(to, HELLO, KEY)
+            while True:
+                await platform.ready(to)
+                try:
+                    await platform.post(to, HELLO, KEY)
+                    break
+                except Busy as busy:
+                    await clock.sleep(busy.after.total_seconds())
 
-        async def opened(request: web.Request) -> web.StreamResponse:
-            body = await request.json()
-            return Said(json={"id": str(9000 + int(body["recipient_id"]))}).response()
-
-        server.put(OPEN, *[opened] * 300)
-        await asyncio.gather(*(remind(user) for user in range(300)))
+        server.put(OPEN, *[opened] * 100)
+        await asyncio.gather(*(remind(user) for user in range(100)))
         openings = [at for at, seen in zip(server.at, server.seen, strict=True) if seen == OPEN]
         posts = sorted(seen for seen in server.seen if seen != OPEN)
-    assert len(openings) == 300
+    assert len(openings) == 100
     assert min(later - sooner for sooner, later in pairwise(openings)) >= 1
-    assert posts == sorted(f"POST /channels/{9000 + user}/messages" for user in range(300))
+    assert posts == sorted(f"POST /channels/{9000 + user}/messages" for user in range(100))
+
+
+async def test_nobody_waits_for_those_whose_channel_is_not_known(ledger: StoredLedger, database: Database) -> None:
+    """Fifty are new, and due before twenty others; and Discord does not open the first of their channels before all of
+    the twenty have been written to."""
+    def owed(tx: Transaction) -> datetime:
+        cohort = tx.open_cohort("Autumn", START, "Europe/Berlin", edition(), ROOM, None, "salt", OPENED)
+        step, due = cohort.edition.plan.steps[0], OPENED
+        for user in range(70):
+            member = tx.add_member(cohort.id, Account("discord", "", str(user)), f"M {user}", f"A {user}", True,
+                                   "Europe/Berlin", True)
+            tx.append(member, Joined(OPENED, "Europe/Berlin", step.id), RequestId("joined"))
+            one = nudge(cohort, member, Record(cohort.course, tx.journal(member.id), OPENED), step)
+            tx.owe([one])
+            due = max(due, one.due)
+        return due
+
+    async def taken(request: web.Request) -> web.StreamResponse:
+        if len(server.seen) - server.seen.count(OPEN) == 20:
+            all_others.set()
+        return POSTED.response()
+
+    async def opened_late(request: web.Request) -> web.StreamResponse:
+        await all_others.wait()
+        return await opened(request)
+
+    at, clock, all_others = await ledger.transact(owed), FastClock(30), asyncio.Event()
+    herald_clock, week = VirtualClock(at), timedelta(days=7)
+    async with discord(database, clock) as (platform, server):
+        for user in range(70):
+            server.put(f"POST /channels/{9000 + user}/messages", taken)
+        for user in range(50, 70):
+            await DirectChannels(database).keep(Account("discord", "", str(user)), str(9000 + user))
+        server.put(OPEN, opened_late, *[opened] * 49)
+        herald = Herald(ledger, {"discord": platform}, herald_clock, at_once={"discord": AtOnce(40, 40)})
+        async with asyncio.timeout(30):
+            due = await herald.drain(Lane("discord", True), at)
+            put_off = [one.reason for one in await ledger.transact(lambda tx: tx.deliveries(CohortId(1)))
+                       if one.state is State.OWED]
+            while due is not None and due < at + week:
+                herald_clock.reach(due)
+                due = await herald.drain(Lane("discord", True), due)
+    assert Counter(server.seen) == Counter(
+        [*[OPEN] * 50, *(f"POST /channels/{9000 + user}/messages" for user in range(70))])
+    # Each with an instant of their own to come back at.
+    assert len(put_off) == len(set(put_off)) == 50 - (PATIENCE + 1)
 
 
 async def test_openings_are_first_come_first_served_and_who_leaves_the_queue_costs_no_turn(database: Database) -> None:
