@@ -168,7 +168,8 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
 
     settings, pace, token = us.settings, us.pace, secret.get_secret_value().strip()
     session = await us.stack.enter_async_context(aiohttp.ClientSession())
-    rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep)
+    rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep,
+                answering=lambda: shell.answering)
     us.metrics.limits("discord", lambda: rest.waited, lambda: {scope: count for scope, count in rest.limited.items()})
     shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
     heard = arriving(us.metrics, shell.interaction)

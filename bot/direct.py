@@ -22,8 +22,9 @@ _CHANNEL = table("direct_channel", column("platform", String), column("workspace
 
 
 class Database(Protocol):
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` as one transaction. Raises Unsaved when the database is the reason that it failed."""
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
+        """Runs `work` as one transaction. What only `reads` need not wait for those who write. Raises Unsaved when the
+        database is the reason that it failed."""
 
 
 class DirectChannels:
@@ -33,7 +34,7 @@ class DirectChannels:
     async def find(self, account: Account) -> str | None:
         """The channel of the direct messages with the person, once there has been one."""
         return await self._database.run(lambda connection: connection.execute(
-            select(_CHANNEL.c.channel).where(_of(account))).scalar_one_or_none())
+            select(_CHANNEL.c.channel).where(_of(account))).scalar_one_or_none(), reads=True)
 
     async def keep(self, account: Account, channel: str) -> None:
         def work(connection: Connection) -> None:

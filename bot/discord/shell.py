@@ -118,6 +118,11 @@ class Shell:
         finally:
             self._under_way.discard(task)
 
+    @property
+    def answering(self) -> bool:
+        """Somebody waits for an answer."""
+        return bool(self._under_way)
+
     async def drain(self, within: float) -> None:
         """Returns when nothing is under way any more, or after so many seconds. New interactions are still taken: to
         have no more of them, leave the gateway first."""

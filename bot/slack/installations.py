@@ -186,7 +186,7 @@ class Installations(AsyncInstallationStore):
             kept = self._serving(connection, team)
             return kept.installation if kept is not None and kept.installation.bot_token else None
 
-        return await self._database.run(work)
+        return await self._database.run(work, reads=True)
 
     async def forget(self, team: str, token: str) -> bool:
         """Deletes what `of` gives for the workspace if its token is this one still; else nothing, and False."""

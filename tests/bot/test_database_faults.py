@@ -132,7 +132,12 @@ async def in_time(act: Awaitable[T]) -> T:
 class Faulty:
     url: str
     stalled: Callable[[], AbstractContextManager[None]]
-    """It answers nobody while this is entered."""
+    """It answers nobody while this is entered; SQLite only those who write."""
+
+    @property
+    def reads(self) -> bool:
+        """Meanwhile."""
+        return self.url.startswith("sqlite")
 
 
 @contextmanager
@@ -205,18 +210,21 @@ async def test_while_the_database_stalls_everybody_is_answered_in_time_and_then_
                     in_time(slack.type(gil, "/checkin 1")),
                     in_time(slack.press(fay, home, VOICE.words.check_in)))
                 await discord.discord.repeat(saving)
-                assert (saving.kind, no_form.text) == ("deferred", TOO_SLOW)
-                assert (no_board.kind, no_board.text) == ("update", WAITING)
-                assert [one.words for one in (await saving_there, waiting, no_form_there, in_modal)] == [WAITING] * 4
+                assert saving.kind == "deferred"
+                assert no_board.kind == "update"
+                assert (await saving_there).words == WAITING
+                looked = [no_form.text == TOO_SLOW, no_board.text == WAITING,
+                          *(one.words == WAITING for one in (waiting, no_form_there, in_modal))]
+                assert looked == [not faulty.reads] * 5
                 await until_then
             saved = await saving.finished(LATER)
             await until(lambda: WAITING not in no_board.text, LATER)
             await slack.slack.until(lambda: all(words(slack, one) != WAITING for one in there), LATER)
             assert title(saved).startswith(CHECKED_IN)
-            assert no_form.kind == "message" and no_form.text == TOO_SLOW
+            assert no_form.kind == ("modal" if faulty.reads else "message")
             assert not is_refused(no_board)
             assert words(slack, dan).startswith(CHECKED_IN) and not words(slack, eve).startswith("⚠️")
-            assert TOO_SLOW in words(slack, gil)
+            assert (TOO_SLOW in words(slack, gil)) is not faulty.reads
             # The form has come into the modal that said to wait.
             done = await slack.submit(fay, ShownOnSlack("modal", view=in_modal.view), hours="6")
             assert done.words.startswith(CHECKED_IN)

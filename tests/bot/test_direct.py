@@ -50,7 +50,7 @@ class _PostgreSQL:
     def execute(self, statement: ClauseElement) -> None:
         self.said.append(re.sub(r"%\((\w+)\)s(::VARCHAR)?", r":\1", str(statement.compile(dialect=self.dialect))))
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         return work(cast(Connection, self))
 
 

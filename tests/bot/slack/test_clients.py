@@ -425,10 +425,10 @@ class Busy:
     def __init__(self, database: Database) -> None:
         self._database, self.fails = database, list[bool]()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         if self.fails and self.fails.pop(0):
             raise Unsaved
-        return await self._database.run(work)
+        return await self._database.run(work, reads=reads)
 
 
 # --- revocation -------------------------------------------------------------------------------------------------------
