@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from typing import cast as seen_as
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
@@ -58,6 +58,8 @@ class Database:
         self._served = address.get_backend_name() == "postgresql"
         self.engine = postgresql.engine(address, durable, BUSY, CONNECTIONS) if self._served \
             else sqlite.engine(address, durable, BUSY)
+        self._reading = postgresql.engine(address, durable, BUSY, CONNECTIONS, reads=True) if self._served \
+            else self.engine
         # SQLite lets one writer in at a time; a queue of our own is fairer and faster than its lock.
         self._errors = NoneFree, DBAPIError, self.engine.dialect.loaded_dbapi.Error
         self._writer = None if self._served else sqlite.Writer(self.engine, BUSY, self._unsaved)
@@ -77,12 +79,14 @@ class Database:
         self._threads.shutdown()
         self._looks.shutdown()
         self.engine.dispose()
+        self._reading.dispose()
 
     async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Raises Unsaved when the database could not do it; what `work` itself raises comes through.
 
         What most likely only `reads`, and not much, has its answer at SQLite at once, in the caller's thread: to change
-        to another one takes longer. If it writes after all, it is run again where it may.
+        to another one takes longer. PostgreSQL is spared a transaction. If it writes after all, it is run again where
+        it may.
 
         When the line breaks while PostgreSQL commits, nobody knows whether it did; what is asked for again has a name
         (a request, a key) by which it is known to have been done."""
@@ -93,7 +97,8 @@ class Database:
                 return done
             return await self._writer.run(work)
         turn, loop = _Turn(), asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, self._run, work, turn)
+        future = loop.run_in_executor(
+            self._threads, self._run, work, turn, self._reading if reads else self.engine)
 
         given_up = False
 
@@ -117,7 +122,8 @@ class Database:
 
     def run_here(self, work: Callable[[Connection], T]) -> T:
         """In this thread; for start-up and tests."""
-        return self._writer.run_here(work) if self._writer is not None else self._run(work, _Turn())
+        return self._writer.run_here(work) if self._writer is not None else \
+            self._run(work, _Turn(), self.engine)
 
     async def look(self, work: Callable[[Connection], T]) -> T:
         """The same for what only reads, and must not queue behind those who write; one at a time."""
@@ -143,18 +149,21 @@ class Database:
         a glance, it never does. What is read after it is good for as long."""
         return object() if self._writer is None else self._writer.written()
 
-    def _run(self, work: Callable[[Connection], T], turn: _Turn) -> T:
+    def _run(self, work: Callable[[Connection], T], turn: _Turn, engine: Engine) -> T:
         tries = 0
         while True:
             tries += 1
             connected = worked = False
             try:
-                with self.engine.connect() as connection, turn.at(connection), connection.begin():
+                with engine.connect() as connection, turn.at(connection), connection.begin():
                     connected = True
                     done = work(connection)
                     worked = True
                 return done
             except self._errors as error:
+                if engine is not self.engine and postgresql.would_write(error):
+                    engine = self.engine
+                    continue
                 if not turn.over and self._worth_another(error, tries, worked):
                     continue
                 raise self._unsaved(error, turn, connected) from None

@@ -20,14 +20,20 @@ _COLLIDED = {"40001", "40P01"}
 """Serialization failure and deadlock: the server has undone the transaction, and asks to be tried again."""
 _TAKEN = "23505"
 """Unique violation."""
+_READ_ONLY = "25006"
 
 
-def engine(address: URL, durable: bool, busy: float, connections: int) -> Engine:
-    """At most twice `connections`, and no statement longer than `busy` seconds. What the address says itself counts."""
+def engine(address: URL, durable: bool, busy: float, connections: int, *, reads: bool = False) -> Engine:
+    """At most twice `connections`, and no statement longer than `busy` seconds. What the address says itself counts.
+
+    One that only `reads` needs no transaction for it, and so a way there and back less at either end; what would write
+    is refused by the server (`would_write`)."""
     limits = {"statement_timeout": busy, "idle_in_transaction_session_timeout": IDLE}
     options = [f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items()]
     if not durable:
         options.append("-c synchronous_commit=off")
+    if reads:
+        options.append("-c default_transaction_read_only=on")
     if "options" in address.query:
         options.append(str(address.query["options"]))
         address = address.difference_update_query(["options"])
@@ -38,7 +44,8 @@ def engine(address: URL, durable: bool, busy: float, connections: int) -> Engine
     # And locks where something is read in order to be written (see ledger.py). SERIALIZABLE needs none, but undid half
     # of the check-ins at 32 callers (86 in a second got through, not 202): each reads how many members have points.
     made = create_engine(
-        address.set(drivername="postgresql+psycopg"), hide_parameters=True, isolation_level="READ COMMITTED",
+        address.set(drivername="postgresql+psycopg"), hide_parameters=True,
+        isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
         pool_size=connections, max_overflow=connections, pool_timeout=busy,
         connect_args={name: value for name, value in ours.items() if name not in address.query}
         | {"options": " ".join(options)})
@@ -65,6 +72,11 @@ def collided(error: BaseException) -> bool:
 def taken(error: BaseException) -> bool:
     """Somebody else has written a row that may be there once: whoever looks again will see it."""
     return _state(error) == _TAKEN
+
+
+def would_write(error: BaseException) -> bool:
+    """Something that was only to read."""
+    return _state(error) == _READ_ONLY
 
 
 def broken(error: BaseException) -> bool:

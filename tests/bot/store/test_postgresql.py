@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
 
 from bot.cohort.refusals import AlreadyEnrolled, JoinedTwice, NameTaken, NoRestLeft, Refused, RoomHasCohort
 from bot.cohort.scoring import Record
@@ -347,6 +347,42 @@ async def test_those_who_only_look_write_nothing(ledger: StoredLedger, database:
         return connection.execute(text("SELECT pg_current_xact_id_if_assigned()")).scalar()
 
     assert database.run_here(written) is None
+
+
+async def test_what_only_reads_has_no_transaction_and_what_writes_after_all_is_kept_once(database_url: str) -> None:
+    runs: list[str] = []
+
+    def count(connection: Connection, writes: bool) -> int:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        connection.execute(select(1))
+        runs.append("no" if driver.info.transaction_status is psycopg.pq.TransactionStatus.IDLE else "yes")
+        before = connection.execute(select(func.count()).select_from(tables.direct_channel)).scalar_one()
+        if writes:
+            keep_channel(connection, "ada")
+            keep_channel(connection, "bo")
+        return before
+
+    async with Database(database_url) as database:
+        assert await database.run(partial(count, writes=False), reads=True) == 0
+        assert await database.run(partial(count, writes=True), reads=True) == 0
+        assert await database.run(partial(count, writes=False), reads=True) == 2
+    assert runs == ["no", "no", "yes", "no"]
+
+
+async def test_what_reads_beside_a_check_in_of_the_same_member_waits_for_it(
+        database_url: str, ledger: StoredLedger, cohort: Cohort) -> None:
+    await joins(ledger, "ada", "Ada")
+
+    def progress(tx: Transaction) -> int:
+        ada = tx.enrolment(cohort.id, account("ada"))
+        assert ada is not None
+        return len(tx.journal(ada.id))
+
+    answer, entries = await side_by_side(
+        database_url, lambda held: checks_in(held, "ada", "first"), lambda other: other.transact(progress, reads=True))
+    assert not answer.refused
+    assert entries == 2
 
 
 # --- trying again -----------------------------------------------------------------------------------------------------
