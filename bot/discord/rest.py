@@ -31,8 +31,8 @@ GLOBAL = 50
 `Rest.room`."""
 SPREAD = 0.02
 """Seconds by which a call may be longer on its way to Discord than one that takes as long as usual."""
-APART, BEHIND = 0.018, 0.1
-"""Seconds between two calls that have waited for their turn, a little less than what Discord takes comes to; and
+APART, BEHIND = 0.0203, 0.1
+"""Seconds between two calls that have waited for their turn, a little more than what Discord takes comes to; and
 seconds by which we may be late with them and still make up for it. Of fifty begun at once each would wait for the
 others, and so would whoever is to be answered meanwhile."""
 GIVE_WAY = 0.01
