@@ -59,6 +59,8 @@ KNOWN, FRESH = timedelta(days=1), timedelta(minutes=1)
 PEOPLE = 10_000
 """So many are remembered."""
 
+REDRAWN_AFTER = 0.1
+"""Seconds after an answer at which that person's home is drawn anew: nobody waits for it, and others for answers."""
 LEAVES_A_MARK = frozenset({"cohort rest", "cohort leave"})
 """Commands after which somebody's home looks different, besides the forms."""
 _EVERYTHING = re.compile("")
@@ -214,14 +216,14 @@ class Shell:
         caller = await self._caller(place, cohort, organises=_wants_organiser(line))
         answer = await self._desk.command(caller, line, place.request, self._clock.now())
         if isinstance(answer, Message) and not answer.refused and _name(line) in LEAVES_A_MARK:
-            self._begin(self._home(place))
+            self._begin(self._home(place, REDRAWN_AFTER))
         return answer
 
     async def _submit(self, place: _Place, form: render.Submitted, answers: Answers) -> Message:
         caller = await self._caller(place, form.cohort, organises=form.kind == "open")
         answer = await self._desk.submit(caller, form.kind, form.about, answers, place.request, self._clock.now())
         if not answer.refused:
-            self._begin(self._home(place))
+            self._begin(self._home(place, REDRAWN_AFTER))
         return answer
 
     async def _decided(self, place: _Place, asked: Awaitable[T]) -> T | Message:
@@ -330,9 +332,10 @@ class Shell:
         if not await self._replaced(place, drawn, external_id=external_id):
             await self._whispered(place, _repeated(said, view, self._desk.voice) if said.refused else said)
 
-    async def _home(self, place: _Place) -> None:
+    async def _home(self, place: _Place, after: float = 0.0) -> None:
         """Their own week, figures and place, as the desk tells them."""
         home = replace(place, channel="")
+        await asyncio.sleep(after)
         try:
             parts = await self._dashboard(home)
             await self._call(place, "views.publish", user_id=place.user, view=render.home(parts))
