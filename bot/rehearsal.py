@@ -7,6 +7,7 @@ The same seed plays the same cohort, to the byte.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -345,9 +346,14 @@ async def rehearse(guide: Guide, plan: str, start: date, zone: str, members: int
         herald = Herald(ledger, {"local": script}, clock)
         stage = Stage(desk, herald, clock, cohort, players, seed, heard)
         end = cohort.course.ends + timedelta(days=21)
-        while clock.now() < end:
-            await stage.play(min(end, clock.now() + timedelta(days=1)))
-            progress((clock.now() - opened_at) / (end - opened_at))
+        # What is made by now stays, some hundred thousand acts among it: none of it need be looked through for garbage.
+        gc.freeze()
+        try:
+            while clock.now() < end:
+                await stage.play(min(end, clock.now() + timedelta(days=1)))
+                progress((clock.now() - opened_at) / (end - opened_at))
+        finally:
+            gc.unfreeze()
         return await ledger.transact(partial(_summary, cohort=cohort, now=end, refused=refused))
 
 

@@ -107,6 +107,7 @@ class Writer:
         self._connection: Connection | None = None
         self._path = path if (path := engine.url.database) and path != ":memory:" else None
         self._watch: sqlite3.Connection | None = None
+        self._version: sqlite3.Cursor | None = None
         self._reader: Connection | None = None
         self._thread.start()
 
@@ -157,8 +158,10 @@ class Writer:
         if self._path is None:
             return object()
         try:
+            if self._version is None:
+                self._version = self._watching(self._path).cursor()
             # Counts what other connections have committed, and this one commits nothing.
-            return self._watching(self._path).execute("PRAGMA data_version").fetchone()
+            return self._version.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:
             return object()
 

@@ -109,11 +109,12 @@ def plot() -> Path:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(rows)), [f"{row.bench} · {row.peer}" for row in rows], fontsize=9)
     axes.invert_yaxis()
-    axes.margins(x=0.08)
+    axes.margins(x=0.08, y=0.01)
     axes.grid(axis="x", color="#e4e7eb")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel("what it costs us, in multiples of what it costs the peer (1); black: the most that was asked")
+    figure.supxlabel("what it costs us, in multiples of what it costs the peer (1); black: the most that was asked",
+                     fontsize=9)
     to = CACHE / "bench.png"
     figure.savefig(to)
     return to
