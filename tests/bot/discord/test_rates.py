@@ -72,13 +72,13 @@ async def wave(town: Stage, at: datetime, visitor: User) -> tuple[float, list[fl
     return time.monotonic() - began, waited
 
 
-def most_in_a_second(town: Stage, since: float) -> int:
-    """Requests that count towards the global limit, by Discord's clock, in any one second."""
+def most_in(seconds: int, town: Stage, since: float) -> int:
+    """Requests that count towards the global limit, by Discord's clock, in any so many seconds."""
     counted = sorted(done.at for done in town.discord.done
                      if done.at >= since and "/interactions/" not in done.route and "/webhooks/" not in done.route)
     most = first = 0
     for place, at in enumerate(counted):
-        while counted[first] <= at - 1:
+        while counted[first] <= at - seconds:
             first += 1
         most = max(most, place - first + 1)
     return most
@@ -113,8 +113,9 @@ async def test_three_hundred_are_reminded_within_every_limit_and_nobody_waits_fo
 
         assert [len(town.direct(user)) for user in others] == [2] * (MEMBERS - 1)
         assert len(town.discord.opened) - opened <= 1     # the one who had checked in before their turn
-        # A call may be on its way longer than the next one, by what else this machine does; so it is with Discord's.
-        assert most_in_a_second(town, since) <= GLOBAL + 1
+        # Not in any one: this machine may hold a call up and let the next ones through. That they are never more than
+        # fifty a second, test_rest.py holds in a time that knows no such chances.
+        assert most_in(5, town, since) <= 5 * GLOBAL
         assert seconds >= MEMBERS / GLOBAL - 1
         assert max(waited) < ANSWERED, waited
         assert town.refusals() == []
