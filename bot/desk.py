@@ -147,7 +147,7 @@ class Desk:
                 raise NotOrganiser
             return _ANSWERS[command.name](visit, argument)
 
-        return await self._visit(caller, request, now, work, reads=" ".join(words[:2]) not in _AT_LENGTH)
+        return await self._visit(caller, request, now, work, reads=" ".join(words[:2]) not in _IN_TURN)
 
     async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
                      now: datetime) -> Message:
@@ -848,5 +848,5 @@ _ANSWERS: dict[str, Callable[[_Visit, str], Message | Form]] = {
     "cohort log": _log,
 }
 
-_AT_LENGTH = frozenset(("cohort rest", "cohort leave", "cohort link", "cohort bridge", "cohort log"))
-"""Commands that write, or read more than everybody else should wait for."""
+_IN_TURN = frozenset(("cohort rest", "cohort leave", "cohort link", "cohort bridge", "cohort log"))
+"""Commands that take their turn with those who check in: they write, or read at length."""

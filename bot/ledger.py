@@ -322,7 +322,7 @@ T = TypeVar("T")
 class Ledger(Protocol):
     async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         """Runs `work` in one transaction, off the event loop; what it raises undoes everything. What most likely only
-        `reads`, and no more than a person can, need not wait for those who write.
+        `reads`, and no more than a person can, need not wait for those who write, and may run in the loop itself.
         Raises Unsaved when the database is the reason."""
 
 

@@ -128,7 +128,7 @@ class Window:
         return max(self._closed - now, 0.0)
 
 
-class Beat:
+class Pacer:
     """One call every `apart` seconds; those that come late make up for at most `behind`."""
 
     def __init__(self, apart: float, behind: float) -> None:
@@ -225,7 +225,7 @@ class Rest:
         self._monotonic = monotonic
         self._sleep = sleep
         self._window = Window(GLOBAL, 1.0 + SPREAD)
-        self._beat = Beat(APART, BEHIND)
+        self._pacer = Pacer(APART, BEHIND)
         self._took: deque[float] = deque(maxlen=LATEST)
         """Seconds of the latest calls."""
         self._queue = asyncio.Lock()
@@ -243,7 +243,7 @@ class Rest:
 
     async def turn(self, method: str, path: str, **ids: str) -> None:
         """Returns when a call may be sent, and keeps its place for `KEPT`. May take long."""
-        turn = await self._take(_route(method, path, ids), self._beat)
+        turn = await self._take(_route(method, path, ids), self._pacer)
         turn.lapses = self._monotonic() + KEPT
         self._kept.append(turn)
 
@@ -373,7 +373,7 @@ class Rest:
         now = self._monotonic()
         return max(self._window.closing(now), bucket.closed - now, 0.0)
 
-    async def _take(self, route: _Route, beat: Beat | None = None) -> _Turn:
+    async def _take(self, route: _Route, pacer: Pacer | None = None) -> _Turn:
         began = self._monotonic()
         try:
             while True:
@@ -381,17 +381,17 @@ class Rest:
                 async with bucket.queue:
                     await self._opening(bucket.pause)
                     async with self._queue:
-                        if beat is not None:
-                            await self._opening(beat.pause)
+                        if pacer is not None:
+                            await self._opening(pacer.pause)
                         await self._opening(self._window.pause)
-                        if beat is not None:
+                        if pacer is not None:
                             await self._give_way()
                         # While we waited a 429 may have closed either, or an answer told that it is another's bucket.
                         now = self._monotonic()
                         if bucket is self._bucket(route) and bucket.pause(now) == self._window.pause(now) == 0:
                             self._window.take()
-                            if beat is not None:
-                                beat.take(now)
+                            if pacer is not None:
+                                pacer.take(now)
                             bucket.held += 1
                             return _Turn(route, bucket)
         finally:

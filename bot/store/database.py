@@ -99,7 +99,6 @@ class Database:
         turn, loop = _Turn(), asyncio.get_running_loop()
         future = loop.run_in_executor(
             self._threads, self._run, work, turn, self._reading if reads else self.engine)
-
         given_up = False
 
         def give_up() -> None:
