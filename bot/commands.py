@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.cohort.refusals import UnknownCommand
@@ -18,6 +19,8 @@ class Command:
     argument: str = ""
     """What may follow, in one word; empty when nothing may. A role is one of Discord's, and nothing elsewhere."""
     organiser: bool = False
+    in_turn: bool = False
+    """It waits for its turn with those who check in, since it writes or reads at length."""
 
 
 COMMANDS = (
@@ -28,13 +31,13 @@ COMMANDS = (
     # Slack keeps /join and /leave for itself, so they are parts of /cohort everywhere.
     Command("cohort join", "join", "zone"),
     Command("cohort settings", "settings", "zone"),
-    Command("cohort rest", "rest", "week"),
-    Command("cohort leave", "leave"),
-    Command("cohort link", "link", "code"),
+    Command("cohort rest", "rest", "week", in_turn=True),
+    Command("cohort leave", "leave", in_turn=True),
+    Command("cohort link", "link", "code", in_turn=True),
     Command("cohort help", "help"),
     Command("cohort open", "open", "role", organiser=True),
-    Command("cohort bridge", "bridge", "code", organiser=True),
-    Command("cohort log", "log", organiser=True),
+    Command("cohort bridge", "bridge", "code", organiser=True, in_turn=True),
+    Command("cohort log", "log", organiser=True, in_turn=True),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
 
@@ -57,3 +60,10 @@ def parse(typed: str) -> tuple[Command, str]:
         among = [name for name in BY_NAME if name.startswith("cohort ")] if len(words) > 1 else []
     nearest = difflib.get_close_matches(given.lower(), among, 1, 0.4) or ["cohort help"]
     raise UnknownCommand(f"/{given[:40]}", f"/{nearest[0]}")
+
+
+def takes_turn(typed: str) -> bool:
+    """What is no command does not."""
+    with suppress(UnknownCommand):
+        return parse(typed)[0].in_turn
+    return False

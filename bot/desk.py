@@ -147,7 +147,7 @@ class Desk:
                 raise NotOrganiser
             return _ANSWERS[command.name](visit, argument)
 
-        return await self._visit(caller, request, now, work, reads=" ".join(words[:2]) not in _IN_TURN)
+        return await self._visit(caller, request, now, work, reads=not commands.takes_turn(line))
 
     async def submit(self, caller: Caller, kind: str, about: str, answers: Answers, request: RequestId,
                      now: datetime) -> Message:
@@ -847,6 +847,3 @@ _ANSWERS: dict[str, Callable[[_Visit, str], Message | Form]] = {
     "cohort help": _help,
     "cohort log": _log,
 }
-
-_IN_TURN = frozenset(("cohort rest", "cohort leave", "cohort link", "cohort bridge", "cohort log"))
-"""Commands that take their turn with those who check in: they write, or read at length."""

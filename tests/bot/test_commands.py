@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.cohort.refusals import UnknownCommand
-from bot.commands import BY_NAME, COMMANDS, Command, help_line, parse
+from bot.commands import BY_NAME, COMMANDS, Command, help_line, parse, takes_turn
 from content.model import Commands
 
 
@@ -29,6 +29,7 @@ def test_a_command_is_found_in_any_case_and_with_any_blanks(typed: str, name: st
 def test_every_command_is_found_by_its_own_name_and_has_its_line_of_help(command: Command) -> None:
     words = Commands.model_validate({name: f"help for {name}" for name in Commands.model_fields})
     assert parse(f"/{command.name} 1") == (command, "1")
+    assert takes_turn(f"/{command.name.upper()} 1") is command.in_turn
     assert help_line(command, words) == f"help for {command.help}"
 
 
@@ -59,6 +60,7 @@ def test_what_is_no_command_is_answered_with_the_nearest(typed: str, given_: str
     with pytest.raises(UnknownCommand) as refused:
         parse(typed)
     assert refused.value.values() == {"given": given_, "nearest": nearest}
+    assert not takes_turn(typed)
 
 
 @settings(deadline=None, max_examples=100)
