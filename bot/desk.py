@@ -115,7 +115,7 @@ _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 _Said: TypeAlias = Callable[[], Message]
-"""An answer that is put into words when what it is about has been kept: nobody else waits for that."""
+"""An answer that is put into words while what it is about is being kept: nobody waits for that."""
 
 
 class Desk:
@@ -195,9 +195,14 @@ class Desk:
     async def _answer(self, voice: Callable[[], Voice], work: Callable[[Transaction], Message | Form | _Said], *,
                       reads: bool = False) -> Message | Form:
         """`voice` tells who speaks when the answer is no."""
+        worded: list[Message | Form] = []
+
+        def word(answer: Message | Form | _Said) -> None:
+            worded.append(answer if isinstance(answer, Message | Form) else answer())
+
         try:
-            answer = await self._ledger.transact(work, reads=reads)
-            return answer if isinstance(answer, Message | Form) else answer()
+            await self._ledger.transact(work, reads=reads, meanwhile=word)
+            return worded[0]
         except Refused as refused:
             return refusal(voice(), refused)
         except Unsaved:

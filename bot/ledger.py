@@ -320,10 +320,12 @@ T = TypeVar("T")
 
 
 class Ledger(Protocol):
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         """Runs `work` in one transaction, off the event loop; what it raises undoes everything. What most likely only
         `reads`, and no more than a person can, need not wait for those who write, and may run in the loop itself.
-        Raises Unsaved when the database is the reason."""
+        `meanwhile` is handed in the loop what `work` returned, perhaps before it is kept: nobody may hear what it makes
+        of that before this returns. Raises Unsaved when the database is the reason."""
 
 
 class Agenda(Ledger, Protocol):

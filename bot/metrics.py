@@ -334,10 +334,11 @@ class MeasuredLedger:
         self._seconds = metrics.transactions
         self._unsaved = metrics.unsaved
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         began = perf_counter()
         try:
-            return await self._ledger.transact(work, reads=reads)
+            return await self._ledger.transact(work, reads=reads, meanwhile=meanwhile)
         except Unsaved:
             self._unsaved.inc()
             raise

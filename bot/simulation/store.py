@@ -66,7 +66,8 @@ class Line:
     claimed: Callable[[Transaction, Claim], None]
     cut_until: float = 0.0
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         store, knobs = self.store, self.store.knobs
         fate = store.random.random()
         try:
@@ -77,6 +78,8 @@ class Line:
                 self._commit(work)
             raise
         done = self._commit(work)
+        if meanwhile is not None:
+            meanwhile(done)
         fate -= knobs.unsaved + knobs.stall
         await self._after_commit(fate)
         if 0 <= fate < knobs.unheard:

@@ -81,21 +81,33 @@ class Database:
         self.engine.dispose()
         self._reading.dispose()
 
-    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False,
+                  meanwhile: Callable[[T], object] | None = None) -> T:
         """Raises Unsaved when the database could not do it; what `work` itself raises comes through.
 
         What most likely only `reads`, and not much, has its answer at SQLite at once, in the caller's thread: to change
         to another one takes longer. PostgreSQL is spared a transaction. If it writes after all, it is run again where
         it may.
 
+        `meanwhile` is handed what `work` returned, in the caller's thread; at SQLite while the disk keeps it, which
+        may fail: what it makes of that nobody may hear of before `run` returns.
+
         When the line breaks while PostgreSQL commits, nobody knows whether it did; what is asked for again has a name
         (a request, a key) by which it is known to have been done."""
         if not self._durable:
-            return self.run_here(work)
-        if self._writer is not None:
-            if reads and not isinstance(done := self._writer.read(work), sqlite.NotNow):
-                return done
-            return await self._writer.run(work)
+            done = self.run_here(work)
+        elif self._writer is None:
+            done = await self._run_there(work, reads)
+        elif not reads or isinstance(read := self._writer.read(work), sqlite.NotNow):
+            return await self._writer.run(work, meanwhile)
+        else:
+            done = read
+        if meanwhile is not None:
+            meanwhile(done)
+        return done
+
+    async def _run_there(self, work: Callable[[Connection], T], reads: bool) -> T:
+        """At PostgreSQL."""
         turn, loop = _Turn(), asyncio.get_running_loop()
         future = loop.run_in_executor(
             self._threads, self._run, work, turn, self._reading if reads else self.engine)

@@ -291,8 +291,11 @@ class StoredLedger:
         self._homes: dict[Room, CohortId] = {}
         self._due: dict[Lane, tuple[object, datetime | None]] = {}
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
-        return self._learned(await self._database.run(partial(self._worked, work), reads=reads))
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
+        return self._learned(await self._database.run(
+            partial(self._worked, work), reads=reads,
+            meanwhile=None if meanwhile is None else lambda done: meanwhile(done[0])))
 
     def transact_here(self, work: Callable[[Transaction], T]) -> T:
         return self._learned(self._database.run_here(partial(self._worked, work)))

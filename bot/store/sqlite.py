@@ -60,8 +60,9 @@ def driver(connection: Connection) -> sqlite3.Connection:
 class _Asked(Generic[T]):
     """One transaction, from when it is asked for to its answer."""
 
-    def __init__(self, work: Callable[[Connection], T]) -> None:
+    def __init__(self, work: Callable[[Connection], T], meanwhile: Callable[[T], object] | None = None) -> None:
         self.work = work
+        self.meanwhile = meanwhile
         self.at = time.monotonic()
         self.done: T
         self.error: BaseException | None = None
@@ -70,6 +71,14 @@ class _Asked(Generic[T]):
     @property
     def given_up(self) -> bool:
         return self.future is not None and self.future.cancelled()
+
+    def word(self) -> None:
+        """In the thread of its loop; `settle` follows."""
+        assert self.meanwhile is not None  # noqa: S101  # else it is not called
+        try:
+            self.meanwhile(self.done)
+        except BaseException as error:
+            self.error = error
 
     def settle(self) -> None:
         """In the thread of its loop."""
@@ -170,11 +179,12 @@ class Writer:
             self._watch = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         return self._watch
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], meanwhile: Callable[[T], object] | None = None) -> T:
+        """See `Database.run`."""
         if not self._thread.is_alive():
             raise RuntimeError("no transaction after shutdown")
-        asked, loop = _Asked(work), asyncio.get_running_loop()
-        asked.future = loop.create_future()
+        asked = _Asked(work, meanwhile)
+        asked.future = asyncio.get_running_loop().create_future()
         self._waiting.append(asked)
         self._calls.put(True)
         return await asked.future
@@ -207,11 +217,7 @@ class Writer:
                 while self._waiting and (not group or time.monotonic() - self._waiting[0].at >= self._busy):
                     group.append(self._waiting.popleft())
                     group[-1].error = self._unsaved(error)
-        # One call for all of a loop: each of them wakes it.
-        for loop in {asked.future.get_loop() for asked in group if asked.future is not None}:
-            answered = [asked for asked in group if asked.future is not None and asked.future.get_loop() is loop]
-            with suppress(RuntimeError):        # it is closed, and so nobody waits there any more
-                loop.call_soon_threadsafe(_settle, answered)
+        _in_their_loops(_Asked.settle, group)
 
     def _next(self, group: list[_Asked[Any]]) -> Iterator[_Asked[Any]]:
         until = time.monotonic() + GROUP
@@ -255,6 +261,8 @@ class Writer:
                     else:
                         sql.execute("ROLLBACK TO one")
                         sql.execute("RELEASE one")
+            _in_their_loops(_Asked.word, (
+                asked for asked in taken if asked.meanwhile is not None and asked.error is None))
             if connection.in_transaction():
                 connection.commit()
             else:
@@ -269,6 +277,17 @@ class Writer:
             return
 
 
-def _settle(answered: Iterable[_Asked[Any]]) -> None:
-    for asked in answered:
-        asked.settle()
+def _in_their_loops(what: Callable[[_Asked[Any]], None], group: Iterable[_Asked[Any]]) -> None:
+    """One call for all of a loop: each of them wakes it."""
+    of: dict[asyncio.AbstractEventLoop, list[_Asked[Any]]] = {}
+    for asked in group:
+        if asked.future is not None:
+            of.setdefault(asked.future.get_loop(), []).append(asked)
+    for loop, theirs in of.items():
+        with suppress(RuntimeError):        # it is closed, and so nobody waits there any more
+            loop.call_soon_threadsafe(_each, what, theirs)
+
+
+def _each(what: Callable[[_Asked[Any]], None], group: Iterable[_Asked[Any]]) -> None:
+    for asked in group:
+        what(asked)

@@ -852,7 +852,8 @@ async def test_what_a_member_typed_is_never_markup(house: House, words: str) -> 
 class Down:
     """Refuses as a locked database does."""
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         raise Unsaved
 
 

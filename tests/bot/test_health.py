@@ -133,9 +133,10 @@ class Counting(Database):
 
     asked = 0
 
-    async def run(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
+    async def run(self, work: Callable[[Connection], T], *, reads: bool = False,
+                  meanwhile: Callable[[T], object] | None = None) -> T:
         self.asked += 1
-        return await super().run(work, reads=reads)
+        return await super().run(work, reads=reads, meanwhile=meanwhile)
 
 
 async def test_a_database_that_stalls_is_asked_once_and_not_ready(health: Health, database_url: str,

@@ -321,7 +321,8 @@ def test_whether_a_line_is_up_is_asked_at_each_scrape(metrics: Metrics) -> None:
 async def test_transactions_are_timed_and_those_that_were_not_taken_are_counted(
         ledger: StoredLedger, cohort: Cohort, metrics: Metrics) -> None:
     class Full:
-        async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+        async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                           meanwhile: Callable[[T], object] | None = None) -> T:
             raise Unsaved
 
         async def next_due(self, lane: Lane) -> datetime | None:

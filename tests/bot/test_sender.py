@@ -71,9 +71,12 @@ class Process:
                                    sleep=wait)
         self.candidate.when_changed(lambda: self.told.append(self.lasts))
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         await wait()
         done = self._ledger.transact_here(work)
+        if meanwhile is not None:
+            meanwhile(done)
         await wait()
         return done
 

@@ -144,6 +144,73 @@ async def test_where_sqlite_undoes_everything_by_itself_nobody_is_told_that_thei
         assert await database.run(kept) == ["b"]
 
 
+async def test_what_is_said_of_it_is_made_while_the_disk_keeps_it(database_url: str) -> None:
+    said = threading.Event()
+    heard: list[tuple[str, threading.Thread]] = []
+
+    def say(user: str) -> None:
+        heard.append((user, threading.current_thread()))
+        said.set()
+
+    async with Database(database_url) as database:
+        # A disk that takes until then; what it is told by is called when the statement begins.
+        event.listen(database.engine, "connect", lambda connection, _: connection.set_trace_callback(
+            lambda words: words != "COMMIT" or said.wait(5)))
+        assert await database.run(partial(keep, user="a"), meanwhile=say) == "a"
+        assert heard == [("a", threading.current_thread())]
+
+
+async def test_of_a_group_each_hears_of_their_own(database_url: str) -> None:
+    heard: list[str] = []
+    async with Database(database_url) as database:
+        def refuse(connection: Connection) -> str:
+            keep(connection, "b")
+            raise LookupError("no")
+
+        begun, go = threading.Event(), threading.Event()
+
+        def hold(_: Connection) -> None:
+            begun.set()
+            assert go.wait(5)
+
+        first = asyncio.ensure_future(database.run(hold))
+        assert await asyncio.to_thread(begun.wait, 5)
+        others = [asyncio.ensure_future(database.run(work, meanwhile=heard.append))
+                  for work in (partial(keep, user="a"), refuse, partial(keep, user="c"))]
+        await asyncio.sleep(0)
+        go.set()
+        await first
+        answers = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [str, LookupError, str]
+        assert heard == ["a", "c"]
+
+
+async def test_what_is_said_of_a_commit_that_fails_is_not_heard(database_url: str) -> None:
+    heard: list[None] = []
+    async with Database(database_url) as database:
+        await database.run(lambda connection: connection.execute(text(
+            "CREATE TABLE late (of INTEGER REFERENCES edition (digest) DEFERRABLE INITIALLY DEFERRED)")))
+
+        def late(connection: Connection) -> None:
+            connection.execute(text("INSERT INTO late VALUES (1)"))
+
+        with pytest.raises(Unsaved):
+            await database.run(late, meanwhile=heard.append)
+        assert heard == [None]
+        assert await database.run(kept) == []
+
+
+@pytest.mark.parametrize("kind", ["writes", "reads", "for a rehearsal"])
+async def test_what_cannot_be_said_comes_through_and_it_is_kept(database_url: str, kind: str) -> None:
+    def fail(user: str) -> None:
+        raise LookupError(f"no word for {user}")
+
+    async with Database(database_url, durable=kind != "for a rehearsal") as database:
+        with pytest.raises(LookupError, match="no word for a"):
+            await database.run(partial(keep, user="a"), reads=kind == "reads", meanwhile=fail)
+        assert await database.run(kept) == ["a"]
+
+
 async def test_whoever_gave_up_waiting_is_left_out(database_url: str) -> None:
     async with Database(database_url) as database:
         begun, go = threading.Event(), threading.Event()

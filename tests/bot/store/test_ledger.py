@@ -497,6 +497,18 @@ async def test_a_transaction_that_raises_leaves_no_trace(ledger: StoredLedger) -
     )) == ([], {}, [], 0)
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_what_is_said_of_it_is_made_in_the_loop_and_once(ledger: StoredLedger, reads: bool) -> None:
+    heard: list[tuple[object, threading.Thread]] = []
+    assert await ledger.transact(lambda tx: list(tx.cohorts()), reads=reads, meanwhile=lambda found: heard.append(
+        (found, threading.current_thread()))) == []
+    assert heard == [([], threading.current_thread())]
+    never: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        await ledger.transact(lambda tx: 1 // 0, reads=reads, meanwhile=never.append)
+    assert never == []
+
+
 @pytest.mark.parametrize("here", [True, False])
 async def test_a_cohort_whose_opening_was_undone_never_was(ledger: StoredLedger, here: bool) -> None:
     """Its number goes to the next one, which must not be taken for it."""

@@ -57,7 +57,8 @@ class Held:
         self._ledger = ledger
         self.worked, self.go = threading.Event(), threading.Event()
 
-    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, reads: bool = False,
+                       meanwhile: Callable[[T], object] | None = None) -> T:
         def held(tx: Transaction) -> T:
             try:
                 return work(tx)
@@ -65,7 +66,7 @@ class Held:
                 self.worked.set()
                 assert self.go.wait(2)
 
-        return await self._ledger.transact(held)
+        return await self._ledger.transact(held, meanwhile=meanwhile)
 
     async def next_due(self, lane: Lane) -> datetime | None:
         return await self._ledger.next_due(lane)
