@@ -28,6 +28,7 @@ from sqlalchemy import (
     Dialect,
     Integer,
     Row,
+    ScalarSelect,
     Select,
     String,
     Table,
@@ -39,6 +40,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -173,6 +175,11 @@ def _claimable(dialect: str) -> Select[Any]:
             .order_by(_d.claimable, _d.id).limit(bindparam("most")).with_for_update(skip_locked=True))
 
 
+def _place(points: ColumnElement[int]) -> ScalarSelect[int]:
+    return select(func.coalesce(func.sum(_t.members), 0) + 1).where(
+        _t.cohort == bindparam("cohort"), _t.points > points).scalar_subquery()
+
+
 _c, _m, _j, _d = tables.cohort.c, tables.member.c, tables.journal.c, tables.delivery.c
 _r, _l, _k, _s, _t = tables.room.c, tables.linked_account.c, tables.code.c, tables.sender.c, tables.total.c
 _COHORT_IN = _Statement(select(_r.cohort).where(
@@ -225,21 +232,22 @@ _APPEND = _Statement(lambda dialect: _insert_if_new(dialect, tables.journal).ret
                      "cohort", "member", "at", "kind", "body", "request")
 _HERE = (_m.cohort == bindparam("cohort"), _m.present)
 _ON_BOARD = (*_HERE, _m.points > 0)
-_TOP = _Statement(select(tables.member).where(*_ON_BOARD).order_by(_m.points.desc(), _m.shown).limit(bindparam("rows")))
-# Each of them is a look into the index; with one bound more for the points, SQLite would go through half of it.
-_TIED, _NEXT = _m.points == bindparam("points_"), select(_m.id).where(*_HERE).limit(1)
+# Each of them is a look into the index; with one bound more for the points, SQLite would go through half of it. Limits
+# are written out: of one that it is given PostgreSQL fears a tenth of all rows when it plans for any value, and so it
+# would plan each board of a million members anew, which takes 0.7 ms.
+_TIED, _NEXT = _m.points == bindparam("points_"), select(_m.id).where(*_HERE).limit(literal_column("1"))
 _ABOVE, _BELOW = (func.coalesce(tied.scalar_subquery(), other.scalar_subquery()) for tied, other in (
     (_NEXT.where(_TIED, _m.shown < bindparam("shown_")).order_by(_m.shown.desc()),
      _NEXT.where(_m.points > bindparam("points_")).order_by(_m.points, _m.shown.desc())),
     (_NEXT.where(_TIED, _m.shown > bindparam("shown_")).order_by(_m.shown),
      _NEXT.where(_m.points < bindparam("points_"), _m.points > 0).order_by(_m.points.desc(), _m.shown))))
 _around = tables.member.alias()
-_AROUND = _Statement(select(
-    select(func.coalesce(func.sum(_t.members), 0) + 1).where(
-        _t.cohort == bindparam("cohort"), _t.points > _around.c.points).scalar_subquery(), _around)
-    .where(_around.c.id.in_([_ABOVE, bindparam("member"), _BELOW])).order_by(_around.c.points.desc(), _around.c.shown))
+# Mostly all three have as many points as the one in the middle, whose place is worked out once.
+_AROUND = select(
+    case((_around.c.points == bindparam("points_"), _place(bindparam("points_"))), else_=_place(_around.c.points)),
+    _around).where(_around.c.id.in_([_ABOVE, bindparam("member"), _BELOW]))
 _STANDING = _Statement(select(
-    func.coalesce(func.sum(case((_t.points > bindparam("points_"), _t.members), else_=0)), 0),
+    func.coalesce(func.sum(_t.members).filter(_t.points > bindparam("points_")), 0),
     func.coalesce(func.sum(_t.members), 0)).where(_t.cohort == bindparam("cohort")))
 _WITHDRAWN = update(tables.delivery).where(
     _d.member == bindparam("member_"), _d.state == State.OWED.value, _d.kind == bindparam("kind_")).values(
@@ -276,6 +284,21 @@ _ORGANISED = _Statement(select(_c.id).where(
 @cache
 def _change_member(names: tuple[str, ...]) -> _Statement:
     return _Statement(update(tables.member).where(_m.id == bindparam("id_")), *names)
+
+
+@cache
+def _board(rows: int, around: bool, server: bool) -> tuple[_Statement, ...]:
+    """Of the top rows, which have no place yet; and of those around a member. A server is asked once for both; SQLite
+    takes longer for one that has to be put in order than for two."""
+    top = select(cast(null(), BigInteger).label("place"), tables.member).where(*_ON_BOARD).order_by(
+        _m.points.desc(), _m.shown).limit(literal_column(str(rows)))
+    if not around:
+        return _Statement(top),
+    if not server:
+        return _Statement(top), _Statement(_AROUND.order_by(_around.c.points.desc(), _around.c.shown))
+    both = union_all(select(top.subquery()), _AROUND)
+    one = both.selected_columns
+    return _Statement(both.order_by(one.place.nulls_first(), one.points.desc(), one.shown)),
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------

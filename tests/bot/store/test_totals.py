@@ -20,8 +20,9 @@ from bot.herald import board
 from bot.ledger import Cohort, CohortId, Member, RequestId, Room, Transaction
 from bot.store import tables
 from bot.store.database import Database
-from bot.store.ledger import StoredLedger
+from bot.store.ledger import StoredLedger, StoredTransaction
 from tests.bot.build import OPENED, ORGANISER, START, WEEK_1, account, caller, edition, guide
+from tests.bot.store.conftest import on_postgresql
 
 ROOMS = count(1)
 
@@ -217,3 +218,28 @@ def test_the_board_is_in_the_order_of_what_it_shows(ledger: StoredLedger, shows_
         return [one.board_name for one in tx.board(cohort.id, 9)[0]]
 
     assert ledger.transact_here(work) == (["Chidi", "Zoe"] if shows_name else ["Able Ant", "Chidi"])
+
+
+@on_postgresql
+def test_the_board_of_a_large_cohort_is_planned_a_few_times_and_then_no_more(database: Database) -> None:
+    """Of a million members, that takes longer than to read the rows."""
+    def plans(connection: Connection) -> list[tuple[int, int]]:
+        tx = StoredTransaction(connection)
+        cohort = opened(tx)
+        you = added(tx, cohort, "Ada", 500)
+        connection.execute(text("SET LOCAL session_replication_role = replica"))     # the totals need not be right
+        connection.execute(text(
+            "INSERT INTO member (cohort, platform, workspace, \"user\", name, name_folded, alias, alias_folded, "
+            "shows_name, shown, zone, nudges, present, points) SELECT cohort, platform, workspace, i, i, i, -i, -i, "
+            "true, i, zone, false, true, 5 * (i % 200) FROM member, generate_series(1, 5000) AS i WHERE id = :you"),
+            {"you": you.id})
+        connection.execute(text("ANALYZE member"))
+        for _ in range(20):
+            tx.board(cohort.id, 10, you)
+        told = connection.execute(text("SELECT custom_plans, generic_plans FROM pg_prepared_statements "
+                                       "WHERE statement LIKE '%FROM member%'")).all()
+        connection.rollback()
+        return [(custom, generic) for custom, generic in told]
+
+    # The driver prepares a statement that it has run five times, and the server settles for one plan after as many.
+    assert database.run_here(plans) == [(5, 10)]
