@@ -35,7 +35,9 @@ def configured(folder: Path, plans: int) -> dict[str, Path]:
     """Three mkdocs.yml for our guide with its first plan this many times: the same Markdown in each."""
     guide = yaml.safe_load(default_path().read_text(encoding="utf-8"))
     plan_id, plan = next(iter(guide["plans"].items()))
-    guide["plans"] |= {f"{plan_id}-{number}": plan for number in range(2, plans + 1)}
+    # Of one title they would be one section of the menu, with all their weeks in it.
+    guide["plans"] |= {f"{plan_id}-{number}": plan | {"title": f"{plan['title']} {number}"}
+                       for number in range(2, plans + 1)}
     file = folder / "guide.yaml"
     file.write_text(json.dumps(guide, indent=1), encoding="utf-8")      # JSON is YAML, with all its quotes
     ours = folder / "mkdocs.yml"
