@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from asyncio import events
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
@@ -172,17 +172,21 @@ class Loop(asyncio.AbstractEventLoop):
 
     def run(self) -> None:
         """Until nothing is left to do, or `stop` is called."""
-        before = events._get_running_loop()
-        events._set_running_loop(None)
-        events._set_running_loop(self)
-        try:
+        with self._set():
             while not self._stopping:
                 if self._ready:
                     self._run_one()
                 elif not self._go_on():
                     break
+
+    @contextmanager
+    def _set(self) -> Iterator[None]:
+        """As the one that runs: where there is none asyncio makes one, which nobody closes."""
+        before = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            yield
         finally:
-            events._set_running_loop(None)
             events._set_running_loop(before)
 
     def stop(self) -> None:
@@ -250,14 +254,15 @@ class Loop(asyncio.AbstractEventLoop):
     def bury(self) -> None:
         """Ends every task that is left. What would have an effect while it ends must raise Dead from now on."""
         self._over = True
-        for task in self._tasks:
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                coro = task.get_coro()
-                for _ in range(20):     # a `finally` that awaits is not over at once
-                    with suppress(Exception, Dead):
-                        coro.close()
-                        break
+        with self._set():
+            for task in self._tasks:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    coro = task.get_coro()
+                    for _ in range(20):     # a `finally` that awaits is not over at once
+                        with suppress(Exception, Dead):
+                            coro.close()
+                            break
         self._tasks.clear()
 
     # --- what asyncio asks of a loop

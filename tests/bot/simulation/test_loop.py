@@ -194,3 +194,20 @@ def test_at_the_end_what_waits_is_buried_without_a_word() -> None:
     run(made)
 
     assert told == ["finally"]
+
+
+def test_what_is_buried_finds_the_loop_that_it_ran_in() -> None:
+    """asyncio made another one for `gather()`, and at the end of the tests Python found it unclosed."""
+    made, told = loop(), list[asyncio.AbstractEventLoop]()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(99)
+        finally:
+            told.append(asyncio.gather().get_loop())
+
+    made.create_task(work())
+    made.call_later(1, made.stop)
+    run(made)
+
+    assert told == [made]
