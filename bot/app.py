@@ -76,6 +76,8 @@ class Pace:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     lease: float = 1.0
     """How much faster than real time a process that has fallen silent is taken over from."""
+    patience: float = 1.0
+    """How much longer than on a platform somebody waits before they are told that it takes longer."""
 
 
 @dataclass
@@ -164,14 +166,15 @@ async def _go_to_discord(us: _Presence, secret: SecretStr) -> None:
     from bot.discord.commands import Publishing
     from bot.discord.platform import AT_ONCE, DiscordPlatform
     from bot.discord.rest import Rest
-    from bot.discord.shell import Shell
+    from bot.discord.shell import PATIENCE, Shell
 
     settings, pace, token = us.settings, us.pace, secret.get_secret_value().strip()
     session = await us.stack.enter_async_context(aiohttp.ClientSession())
     rest = Rest(session, token, settings.discord_api_url, monotonic=pace.monotonic, sleep=pace.sleep,
                 answering=lambda: shell.answering)
     us.metrics.limits("discord", lambda: rest.waited, lambda: {scope: count for scope, count in rest.limited.items()})
-    shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role)
+    shell = Shell(us.desk, us.clock, organiser_role=settings.discord_organiser_role,
+                  patience=PATIENCE * pace.patience)
     heard = arriving(us.metrics, shell.interaction)
     us.at_once["discord"] = AtOnce(AT_ONCE, AT_ONCE)
     us.platforms["discord"] = DiscordPlatform(
@@ -248,7 +251,7 @@ async def _go_to_slack(us: _Presence) -> None:
     from bot.slack.clients import Clients
     from bot.slack.installations import Installations, States, cipher
     from bot.slack.platform import AT_ONCE, SlackPlatform
-    from bot.slack.shell import Shell
+    from bot.slack.shell import PATIENCE, Shell
     from bot.slack.transports import Heard, HttpDoor, SocketLine, bolt, oauth
 
     settings, pace = us.settings, us.pace
@@ -273,7 +276,7 @@ async def _go_to_slack(us: _Presence) -> None:
         log.warning("The tokens of %d workspaces cannot be read with NINETY_SECRET_KEY: install the app there again",
                     unreadable)
     session = await us.stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-    shell = Shell(us.desk, clients, us.clock, session)
+    shell = Shell(us.desk, clients, us.clock, session, patience=PATIENCE * pace.patience)
     app = Heard(arriving(us.metrics, bolt(shell, signing, installations).async_dispatch))
     us.platforms["slack"] = platform = SlackPlatform(
         clients, DirectChannels(us.database), monotonic=pace.monotonic, sleep=pace.sleep)

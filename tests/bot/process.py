@@ -70,6 +70,8 @@ class Birth:
     """How much faster than real time one that was killed is taken over from."""
     alone: bool = True
     """It is not ready before it sends for every platform, and then it keeps the lease in real time."""
+    patience: float = 1.0
+    """How much longer than on the platforms somebody waits for their answer."""
 
 
 @cache
@@ -131,7 +133,7 @@ async def _live(birth: Birth, orders: socket.socket) -> None:
     settings, clock = Settings(), VirtualClock(datetime.fromisoformat(birth.start))
     speed = birth.speed
     pace = Pace(timedelta(seconds=birth.dm_opens), lambda: time.monotonic() * speed,
-                lambda seconds: asyncio.sleep(seconds / speed), birth.lease)
+                lambda seconds: asyncio.sleep(seconds / speed), birth.lease, birth.patience)
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     reader, writer = await asyncio.open_connection(sock=orders)
@@ -292,11 +294,12 @@ class Process:
     @classmethod
     @asynccontextmanager
     async def started(cls, environment: Mapping[str, str], now: datetime, log: Path, *, dm_opens: float = 1.0,
-                      speed: float = 1.0, lease: float = LEASE, alone: bool = True) -> AsyncIterator[Process]:
+                      speed: float = 1.0, lease: float = LEASE, alone: bool = True, patience: float = 1.0) \
+            -> AsyncIterator[Process]:
         """It may not be `ready` yet. Killed at the end, if it lives."""
         here, there = socket.socketpair()
         try:
-            birth = Birth(environment, now.isoformat(), str(log), dm_opens, speed, lease, alone)
+            birth = Birth(environment, now.isoformat(), str(log), dm_opens, speed, lease, alone, patience)
             # Here, in the one thread where there can be only one.
             nursery = _nursery()
             pid = await asyncio.to_thread(nursery.bear, birth, there)

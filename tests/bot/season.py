@@ -47,6 +47,9 @@ from tests.bot.process import Died, Process, guide_at
 
 SPEED = 50.0
 """A platform's limits are counted, and waited for, so much faster than real time, by both sides."""
+UNHURRIED = 10.0
+"""So many times longer than on a platform somebody waits for the bot, where that is not what is looked at: few cores
+are shared by many."""
 PATIENT = timedelta(minutes=3)
 """How late a message may be after kills. Who takes over looks at once for what was being sent; but what was also cut
 off is tried again after 5 s, half a minute, two minutes."""
@@ -89,6 +92,8 @@ class Town(ABC):
     environment: dict[str, str]
     """Of the next process."""
     dm_opens: float = 1.0
+    patience: float = 1.0
+    """How much longer than on the platform somebody waits for their answer."""
     processes: list[Process] = field(default_factory=list)
     """From first to last."""
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -109,7 +114,7 @@ class Town(ABC):
         """One more process; what it does about the platform is its own affair. The one before has ended."""
         await self.stop()
         born = Process.started(self.environment, self.clock.now(), self.folder / "bot.log", dm_opens=self.dm_opens,
-                               speed=self.pace.speed)
+                               speed=self.pace.speed, patience=self.patience)
         self.processes.append(await self._running.enter_async_context(born))
         await self.bot.ready()
         return self.bot

@@ -34,6 +34,7 @@ from tests.bot.season import (
     OPENED,
     PATIENT,
     SPRING,
+    UNHURRIED,
     Play,
     Role,
     Seen,
@@ -112,7 +113,8 @@ class Replicas(Stage):
     async def _keep(self, slot: int) -> None:
         while True:
             born = Process.started(self.environment, self.clock.now(), self.folder / f"bot-{slot}.log",
-                                   dm_opens=self.dm_opens, speed=self.pace.speed, lease=self.lease, alone=False)
+                                   dm_opens=self.dm_opens, speed=self.pace.speed, lease=self.lease, alone=False,
+                                   patience=self.patience)
             async with born as process:
                 end = self._ends[slot] = asyncio.Event()
                 self.processes.append(process)
@@ -204,7 +206,7 @@ class Replicas(Stage):
 
 @asynccontextmanager
 async def replicas(folder: Path, url: str, **more: Any) -> AsyncIterator[Replicas]:
-    async with staged(Replicas, folder, OPENED, **more) as town:
+    async with staged(Replicas, folder, OPENED, patience=UNHURRIED, **more) as town:
         town.environment["NINETY_DATABASE_URL"] = url
         yield town
 

@@ -14,6 +14,7 @@ from tests.bot.discord.stage import stage
 from tests.bot.season import (
     OPENED,
     SPRING,
+    UNHURRIED,
     Chat,
     Note,
     Play,
@@ -89,7 +90,8 @@ def boards(chat: Chat, notes: list[Note]) -> list[list[tuple[int, str, int, int]
 
 
 async def test_one_cohort_lives_in_two_rooms(tmp_path: Path) -> None:
-    async with stage(tmp_path, OPENED) as town, workspace(town.clock, town.pace, "socket") as slack:
+    async with stage(tmp_path, OPENED, patience=UNHURRIED) as town, \
+            workspace(town.clock, town.pace, "socket") as slack:
         discord = OnDiscord(town)
         play = TwoRooms(town, EIGHT_WEEKS, members(discord, slack), 13, [*more_acts(EIGHT_WEEKS), *links()])
         town.environment |= slack.environment()

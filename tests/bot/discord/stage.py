@@ -32,6 +32,7 @@ from tests.bot.season import SPEED, Pace, Town
 from tests.bot.season import guide as guide  # for the tests that are built on the stage
 from tests.bot.season import until as until
 from tests.emulators.discord import Discord, Shown, text_of
+from tests.emulators.discord_people import ANSWER_WITHIN
 from tests.emulators.discord_world import Channel, Json, Message, User
 
 TOKEN = "MTA.token-of-the-tests"  # noqa: S105  # of nobody
@@ -152,22 +153,22 @@ STAGE = TypeVar("STAGE", bound=Stage)
 
 
 @asynccontextmanager
-async def stage(folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: float = 1.0, **emulator: Any) \
-        -> AsyncIterator[Stage]:
-    async with staged(Stage, folder, now, speed=speed, dm_opens=dm_opens, **emulator) as town:
+async def stage(folder: Path, now: datetime, **more: Any) -> AsyncIterator[Stage]:
+    async with staged(Stage, folder, now, **more) as town:
         yield town
 
 
 @asynccontextmanager
 async def staged(kind: type[STAGE], folder: Path, now: datetime, *, speed: float = SPEED, dm_opens: float = 1.0,
-                 **emulator: Any) -> AsyncIterator[STAGE]:
+                 patience: float = 1.0, **emulator: Any) -> AsyncIterator[STAGE]:
     """A server with a channel and nobody but its owner. No process runs yet; at the end none does any more."""
     clock, pace = VirtualClock(now), Pace(speed)
-    discord = Watched(token=TOKEN, now=clock.now, monotonic=pace.monotonic, **emulator)
+    discord = Watched(token=TOKEN, now=clock.now, monotonic=pace.monotonic, answer_within=ANSWER_WITHIN * patience,
+                      **emulator)
     async with discord:
         town = kind(
             discord=discord, channel=discord.add_channel(discord.add_guild("Ninety"), "cohort"), clock=clock,
-            folder=folder, pace=pace, dm_opens=dm_opens, environment={
+            folder=folder, pace=pace, dm_opens=dm_opens, patience=patience, environment={
                 "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", "NINETY_DISCORD_TOKEN": TOKEN,
                 "NINETY_DISCORD_API_URL": discord.api_url, "NINETY_DISCORD_GATEWAY_URL": discord.gateway_url})
         try:

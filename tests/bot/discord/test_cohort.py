@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.rehearsal import cast
 from tests.bot.discord.season import OnDiscord
 from tests.bot.discord.stage import Stage, stage
-from tests.bot.season import OPENED, PATIENT, SPRING, Killed, Play, Role, check, more_acts, roles
+from tests.bot.season import OPENED, PATIENT, SPRING, UNHURRIED, Killed, Play, Role, check, more_acts, roles
 from tests.emulators.discord import Done
 
 
@@ -19,7 +19,7 @@ def fifty(town: Stage) -> list[Role]:
 
 
 async def test_fifty_people_go_through_thirteen_weeks(tmp_path: Path) -> None:
-    async with stage(tmp_path, OPENED) as town:
+    async with stage(tmp_path, OPENED, patience=UNHURRIED) as town:
         play = Play(town, SPRING, fifty(town), 11, more_acts(SPRING))
         await town.start()
         await play.open()
@@ -34,7 +34,7 @@ async def test_fifty_people_go_through_thirteen_weeks(tmp_path: Path) -> None:
 
 async def test_kills_at_any_instant_lose_and_double_nothing(tmp_path: Path) -> None:
     """Twenty-five of them: in the middle of sends and of answers, and somewhere between."""
-    async with stage(tmp_path, OPENED) as town:
+    async with stage(tmp_path, OPENED, patience=UNHURRIED) as town:
         play = Killed(town, SPRING, fifty(town), 12, more_acts(SPRING))
         await town.start()
         await play.open()

@@ -28,7 +28,7 @@ from bot.ledger import Account
 from bot.messages import Checks, Choice, Field, Form, Line, Option, Paragraph
 from bot.slack.manifest import BOT_EVENTS, SCOPES
 from scheduler.clock import VirtualClock
-from tests.bot.season import SPEED, Note, Pace, Seen, Town, Unanswered, Values
+from tests.bot.season import SPEED, UNHURRIED, Note, Pace, Seen, Town, Unanswered, Values
 from tests.bot.slack.stage import Admin, Kind
 from tests.emulators.slack import Called, Fault, NoAnswer, Sent, Slack
 from tests.emulators.slack_blocks import ONE_OF, SOME_OF, Json, elements, options_of
@@ -36,15 +36,14 @@ from tests.emulators.slack_methods import Method
 from tests.emulators.slack_world import Posted, Shown, Team, Token, User, View
 
 TEAM, CHANNEL, OWNER = "T1", "C1", "UROOT"
-UNHURRIED = 10.0
-"""So many times longer than at Slack somebody waits for the bot, and lives a trigger: two cores are shared by many."""
 SENDING = ("chat.postMessage", "conversations.open", "conversations.history")
 ANSWERING = ("views.open", "views.update", "views.publish", "users.info", "acknowledgement")
 
 
 class Watched(Slack):
     """Asks of each call, before it is carried out and after it, and of each acknowledgement, whether the rest of it is
-    lost. Counts limits by virtual time and, within an instant, by the pace of the bot."""
+    lost. People are unhurried, and so long lives a trigger; limits are counted by virtual time and, within an instant,
+    by the pace of the bot."""
 
     def __init__(self, clock: VirtualClock, pace: Pace) -> None:
         super().__init__(now=clock.now, monotonic=lambda: time.monotonic() / UNHURRIED, patience=3 * UNHURRIED)
@@ -243,7 +242,7 @@ async def town(folder: Path, now: datetime, kind: Kind) -> AsyncIterator[SlackTo
     """No process runs yet; at the end none does any more."""
     clock, pace = VirtualClock(now), Pace(SPEED)
     async with workspace(clock, pace, kind) as chat:
-        one = SlackTown(chat=chat, clock=clock, pace=pace, folder=folder, environment={
+        one = SlackTown(chat=chat, clock=clock, pace=pace, folder=folder, patience=UNHURRIED, environment={
             "NINETY_DATABASE_URL": f"sqlite:///{folder}/ninety.db", **chat.environment()})
         try:
             yield one
