@@ -247,13 +247,14 @@ class Busy:
     """Members who check in again and again, and what they were told."""
 
     town: Stage
-    ends: float = field(default_factory=lambda: time.monotonic() + 6)
+    calm: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set after the last restart."""
     saved: list[tuple[Account, str]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
 
     async def member(self, user: Any, number: int) -> None:
         await asyncio.sleep(number / 30)
-        while time.monotonic() < self.ends:
+        while not self.calm.is_set():
             await self.once(user, number)
             await asyncio.sleep(0.7)
 
@@ -271,6 +272,12 @@ class Busy:
             return False
         self.saved.append((account(user), request(sent)))
         return True
+
+
+async def grown(count: Callable[[], int], by: int) -> None:
+    """Returns when it has."""
+    enough = count() + by
+    await until(lambda: count() >= enough, 60)
 
 
 async def test_a_server_that_is_restarted_under_load_loses_nothing_that_was_acknowledged(
@@ -295,10 +302,11 @@ async def test_a_server_that_is_restarted_under_load_loses_nothing_that_was_ackn
                     busy = Busy(town)
                     load = asyncio.gather(*(busy.member(one, number) for number, one in enumerate(members)))
                     for _ in range(3):
-                        await asyncio.sleep(1)
+                        await grown(lambda: len(busy.saved), 15)
                         await server(postgresql.stop)
-                        await asyncio.sleep(0.5)
+                        await grown(busy.refused.total, 1)
                         await server(postgresql.start)
+                    busy.calm.set()
                     await load
                     afterwards = await asyncio.gather(*(
                         busy.once(one, number) for number, one in enumerate(members)))

@@ -30,7 +30,7 @@ from bot.ledger import (
     Transaction,
 )
 from bot.messages import Button, DeliveryKey, Mention, Message, Plain, fill
-from bot.sender import GRACE, SILENCE, Candidate, elapsed
+from bot.sender import GRACE, SILENCE, Candidate
 from bot.store.database import Database
 from bot.store.ledger import StoredLedger
 from bot.store.migrate import migrate
@@ -647,13 +647,14 @@ async def test_what_a_dead_process_had_begun_is_looked_for_by_the_next(house: Ho
 
 async def test_what_was_cut_off_is_looked_for_only_when_it_must_have_landed(
         house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """We gave it up after 20 ms, and the platform carries it out after 70."""
+    """We give it up after 20 ms, and the platform carries it out while we wait to look for it."""
     monkeypatch.setattr("bot.herald.SEND", timedelta(milliseconds=20))
-    landed = asyncio.Event()
+    looking, landed = asyncio.Event(), asyncio.Event()
 
     async def lands_late(take: Callable[[], Receipt]) -> Receipt:
         async def land() -> None:
-            await asyncio.sleep(0.07)
+            await looking.wait()
+            await asyncio.sleep(0.05)
             take()
             landed.set()
 
@@ -662,7 +663,7 @@ async def test_what_was_cut_off_is_looked_for_only_when_it_must_have_landed(
         raise AssertionError
 
     landing: list[asyncio.Task[None]] = []
-    right = candidate(house, "this process", elapsed, grace=0.1)
+    right = candidate(house, "this process", Seconds(), grace=0.1)
     await right.round()
     herald = herald_of(house, right)
     house.chat.faults = [lands_late]
@@ -670,6 +671,7 @@ async def test_what_was_cut_off_is_looked_for_only_when_it_must_have_landed(
     house.clock.reach(at)
     await herald.drain(LANE, at)
     assert (herald.landing, landed.is_set()) == (True, False)
+    looking.set()
     house.clock.reach(at + RETRY[0])
     await herald.drain(LANE, house.clock.now())
     key = f"1:{FIRST}:welcome"

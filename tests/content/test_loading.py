@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -365,17 +365,19 @@ def test_a_guide_with_anything_in_one_place_loads_or_is_refused(data: st.DataObj
         assert not any("Input should" in str(p) for p in error.problems)
 
 
-def test_a_guide_of_4000_lines_loads_in_well_under_a_third_of_a_second() -> None:
-    """`mkdocs serve` loads it at each save."""
+def test_a_guide_of_4000_lines_loads_in_less_than_four_times_what_yaml_alone_takes() -> None:
+    """`mkdocs serve` loads it at each save: in a tenth of a second, where that was measured."""
     plain = yaml.safe_load(SMALL)
     skill = plain["skills"]["python"]
     plain["skills"].update({f"skill-{n}": skill for n in range(500)})
     text = json.dumps(plain, indent=1)
     assert text.count("\n") > 4_000
 
-    def taken() -> float:
+    def taken(load: Callable[[], object]) -> float:
         start = time.process_time()
-        parse(text)
+        load()
         return time.process_time() - start
 
-    assert min(taken() for _ in range(3)) < 0.2
+    ours, bare = zip(*((taken(lambda: parse(text)), taken(lambda: yaml.load(text, yaml.CSafeLoader)))
+                       for _ in range(5)), strict=True)
+    assert min(ours) < 4 * min(bare)

@@ -1065,7 +1065,7 @@ async def rapptz(discord: Discord, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     import yarl
     monkeypatch.setattr(http.Route, "BASE", discord.api_url)
     monkeypatch.setattr(gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(discord.gateway_url))
-    client = discord_py.Client(intents=discord_py.Intents(guilds=True), guild_ready_timeout=0.05)
+    client = discord_py.Client(intents=discord_py.Intents(guilds=True), guild_ready_timeout=0.5)
     tree: app_commands.CommandTree[Any] = app_commands.CommandTree(client)
 
     @tree.command(name="checkin", description="Say how your week went")

@@ -186,10 +186,9 @@ async def test_an_answer_is_handed_to_slack_again_when_it_did_not_take_it(
 
 async def _submitted_late(stage: Stage, **values: object) -> Shown:
     """A submission at the shut door: what is seen at once. The form was opened before it was shut."""
-    await stage.start(patience=0.3)
     form = await stage.type("/cohort join")
     await stage.settle()
-    stage.desk.opened.clear()
+    await _late(stage)
     shown = await stage.slack.submit("T1", "UADA", form.view, {  # type: ignore[arg-type]
         f"field:{name}": value for name, value in {**TYPED, **values}.items()})  # type: ignore[misc]
     return shown
@@ -231,7 +230,6 @@ async def test_who_has_closed_the_form_meanwhile_is_told_by_direct_message(
 
 async def test_a_result_that_overtakes_the_acknowledgement_finds_the_modal_all_the_same(stage: Stage) -> None:
     """Slack draws the modal that says "saving" when it has our acknowledgement, and not before."""
-    await stage.start(patience=0.3)
     form = await stage.type("/cohort join")
     assert form.view is not None
     view, place = form.view.payload(), shell._Place("T1", "UADA", "C1", "12.34")
@@ -546,7 +544,7 @@ async def test_the_token_of_a_person_is_not_ours(stage: Stage) -> None:
 
 
 async def test_what_could_not_be_written_down_is_sent_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage.slack, "patience", 0.2)
+    monkeypatch.setattr(stage.slack, "patience", 1.0)
     done = stage.clients.revoked
     calls: list[object] = []
 
@@ -624,11 +622,10 @@ async def test_who_pressed_is_told_even_if_the_answer_cannot_be_drawn(
 async def test_no_token_address_or_word_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever level somebody asks of the log."""
     caplog.set_level("DEBUG")
-    await stage.start(patience=0.02)
     await stage.join(name="secret-word")
     stage.slack.fault("response_url", Fail(404))
     stage.slack.fault("views.publish", Fail(500))
-    stage.desk.opened.clear()
+    await _late(stage)
     typing = asyncio.create_task(stage.type("/progress secret-word", within=0.05))
     await stage.desk.waiting.wait()
     await stage.acknowledged("/progress")

@@ -434,9 +434,13 @@ def test_what_can_never_be_written_is_not_tried_for_ever(
 # --- a server that is slow, gone, or strict ---------------------------------------------------------------------------
 
 
+IN_TIME = 5.0
+"""Seconds: less than half of what is waited for by default, and much for a busy machine."""
+
+
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PATIENCE", 0.4)
+    monkeypatch.setattr(store, "PATIENCE", 1.0)
 
 
 def test_a_database_that_stalls_for_ten_seconds_is_waited_for() -> None:
@@ -455,7 +459,7 @@ async def test_a_row_that_another_holds_is_told_in_time_and_loses_nothing(
             begun = time.monotonic()
             with pytest.raises(Unsaved):
                 await database.run(lambda connection: connection.execute(tables.direct_channel.delete()))
-            assert 0.2 <= time.monotonic() - begun < 1
+            assert 0.2 <= time.monotonic() - begun < IN_TIME
             other.rollback()
         assert await database.run(lambda connection: connection.execute(select(tables.direct_channel)).all()) == [
             ("p", "", "a", "1")]
@@ -477,12 +481,12 @@ async def test_a_server_that_says_nothing_any_more_is_left_in_time(
         try:
             with pytest.raises(Unsaved):
                 await database.run(work)
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < IN_TIME
         finally:
             os.kill(server[0], signal.SIGCONT)
         assert await database.run(lambda connection: connection.execute(select(tables.direct_channel)).all()) == []
         assert len(server) == 1
-    assert "it took longer than 0.4 s" in caplog.text
+    assert "it took longer than 1 s" in caplog.text
 
 
 async def test_whoever_finds_no_connection_free_is_told_in_time_and_never_served_later(
