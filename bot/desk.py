@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from secrets import choice, token_hex
 from typing import TypeAlias
@@ -65,6 +65,7 @@ from bot.messages import (
     Choice,
     Fact,
     Facts,
+    Field,
     Form,
     Line,
     Markdown,
@@ -114,6 +115,11 @@ _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Of codes: none that looks like another."""
 
 
+_Blank: TypeAlias = dict[tuple[CohortId, StepId], tuple[Field, ...]]
+"""Of check-in forms, the fields as they are shown to everybody who has not checked in yet."""
+BLANK = 64
+"""As many are kept."""
+
 _Said: TypeAlias = Callable[[], Message]
 """An answer that is put into words while what it is about is being kept: nobody waits for that."""
 
@@ -125,6 +131,7 @@ class Desk:
         self._ledger = ledger
         self._guide = guide
         self._site = site
+        self._blank: _Blank = {}
 
     @cached_property
     def voice(self) -> Voice:
@@ -187,7 +194,7 @@ class Desk:
             if cohort is None:
                 raise NoCohort
             found.append(cohort)
-            return work(_Visit(tx, caller, request, now, cohort, self._site))
+            return work(_Visit(tx, caller, request, now, cohort, self._site, self._blank))
 
         answer = await self._answer(lambda: found[0].edition.voice if found else self.voice, visit, reads=reads)
         return replace(answer, cohort=found[0].id) if found else answer
@@ -384,6 +391,7 @@ class _Visit:
     now: datetime
     cohort: Cohort
     site: Site
+    blank: _Blank
 
     @property
     def edition(self) -> Edition:
@@ -616,15 +624,29 @@ def _check_in_form(visit: _Visit, argument: str) -> Form:
     step_id = record.place.meant(argument, record.settled, visit.now)
     course, form = visit.cohort.course, visit.edition.rules.check_in
     step, versions = course.step(step_id), record.versions(step_id)
-    last = versions[-1] if versions else None
     number, deadline = course.number(step_id), record.place.deadline(step_id)
     if visit.now < deadline:
         intro = fill(visit.voice.form_in_time, number=number, step=step.title, deadline=visit.when(deadline, record))
     else:
         percent = visit.edition.rules.scoring.late_percent
         intro = fill(visit.voice.form_late, number=number, step=step.title, percent=percent)
-    words = visit.voice.words
-    return Form("check-in", step_id, form.title.format(number=number), intro, (
+    fields = _check_in_fields(visit.edition, step, versions[-1]) if versions else _blank(visit, step)
+    return Form("check-in", step_id, form.title.format(number=number), intro, fields, form.submit)
+
+
+def _blank(visit: _Visit, step: Step) -> tuple[Field, ...]:
+    found = visit.blank.get((visit.cohort.id, step.id))
+    if found is None:
+        if len(visit.blank) >= BLANK:
+            visit.blank.clear()
+        found = visit.blank[visit.cohort.id, step.id] = _check_in_fields(visit.edition, step, None)
+    return found
+
+
+def _check_in_fields(edition: Edition, step: Step, last: CheckedIn | None) -> tuple[Field, ...]:
+    """Filled in with what was sent last."""
+    form, words = edition.rules.check_in, edition.voice.words
+    return (
         Checks("tasks", form.tasks.label, form.tasks.hint, tuple(
             Option(task.id, markdown(task.do), last is not None and task.id in last.done,
                    words.must if task.weight == "must" else words.stretch) for task in step.tasks)),
@@ -636,7 +658,7 @@ def _check_in_form(visit: _Visit, argument: str) -> Form:
         Choice("confidence", form.confidence.label, form.confidence.hint, tuple(
             Option(option, markdown(option), last is not None and option == last.confidence)
             for option in form.confidence.options)),
-    ), form.submit)
+    )
 
 
 def _check_in(visit: _Visit, about: str, answers: Answers) -> _Said:
@@ -677,10 +699,17 @@ def _checked_in(visit: _Visit, record: Record, step: Step, place: Text) -> Messa
 
 def _why(visit: _Visit, line: ScoreLine) -> Text:
     scoring = visit.edition.rules.scoring
-    return fill(getattr(visit.voice.words, line.rule.value), count=line.count, points=abs(line.points),
-                percent=scoring.late_percent, cap=scoring.step_cap)
+    return _because(getattr(visit.voice.words, line.rule), line.count, abs(line.points), scoring.late_percent,
+                    scoring.step_cap)
 
 
+# There are few of them, and every answer is made of them.
+@lru_cache(maxsize=1024)
+def _because(sentence: str, count: int, points: int, percent: int, cap: int) -> Text:
+    return fill(sentence, count=count, points=points, percent=percent, cap=cap)
+
+
+@lru_cache(maxsize=1024)
 def _signed(points: int) -> Text:
     return (Plain(f"{points:+d}".replace("-", "−")),)  # noqa: RUF001  # a true minus lines up with the plus
 

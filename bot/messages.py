@@ -78,7 +78,7 @@ def fill(sentence: str, /, **values: Value) -> Text:
             pieces.append(part)
         else:
             value = values[part]
-            pieces.append(Plain(str(value)) if isinstance(value, str | int) else value)
+            pieces.append(Plain(str(value)) if isinstance(value, (str, int)) else value)
     return tuple(pieces)
 
 

@@ -11,6 +11,9 @@ from content.model import CheckInForm, Step, TaskId
 
 LONGEST_LINK = 500
 
+# People write 6,5 and .5 and 6h; all are clear.
+_HOURS = re.compile(r"(\d{1,4}(?:[.,]\d{1,2})?|[.,]\d{1,2})\s*(?:h|hrs?|hours?)?", re.IGNORECASE | re.ASCII)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -41,8 +44,7 @@ def read(form: CheckInForm, step: Step, *, done: tuple[str, ...], hours: str, li
 def _hours(form: CheckInForm, typed: str) -> float | None:
     if not typed:
         return None
-    # People write 6,5 and .5 and 6h; all are clear.
-    match = re.fullmatch(r"(\d{1,4}(?:[.,]\d{1,2})?|[.,]\d{1,2})\s*(?:h|hrs?|hours?)?", typed, re.IGNORECASE | re.ASCII)
+    match = _HOURS.fullmatch(typed)
     if match is None or (hours := float(match[1].replace(",", "."))) > form.hours.most:
         raise BadHours(typed[:40], form.hours.most)
     return hours

@@ -77,10 +77,6 @@ class Course:
     def _deadlines(self) -> dict[str, Mapping[StepId, datetime]]:
         return {}
 
-    def closed(self, step_id: StepId, zone: ZoneInfo) -> datetime:
-        """From here on not even a late check-in is taken."""
-        return self.deadline(step_id, zone) + timedelta(days=self.edition.rules.scoring.late_days)
-
     def nudge(self, step_id: StepId, zone: ZoneInfo) -> Moment:
         """When a member in that zone is reminded of the step."""
         # Whoever is in the cohort is owed it at the moment that a step opens.
@@ -190,7 +186,8 @@ class Place:
         return self.deadlines[step_id]
 
     def closed(self, step_id: StepId) -> datetime:
-        return self.course.closed(step_id, self.zone_for(step_id))
+        """From here on not even a late check-in is taken."""
+        return self.deadline(step_id) + timedelta(days=self.course.edition.rules.scoring.late_days)
 
     def check(self, step_id: StepId, at: datetime) -> None:
         """Raises the refusal that applies when a check-in for the step cannot be taken at that instant."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NewType, TypeAlias
+from typing import NamedTuple, NewType, TypeAlias
 
 from content.model import StepId, TaskId
 
@@ -79,8 +79,7 @@ class Left:
 Event: TypeAlias = Joined | Moved | CheckedIn | Rested | Granted | Voided | Left
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     seq: Seq
     event: Event
     request: str
@@ -94,10 +93,11 @@ Journal: TypeAlias = tuple[Entry, ...]
 def standing_events(journal: Iterable[Entry]) -> list[Event]:
     """The events that count: without what was voided, and without the voidings."""
     entries = list(journal)
+    events = [entry.event for entry in entries]
+    if Voided not in map(type, events):
+        return events
     void: set[Seq] = set()
     for entry in reversed(entries):  # the latest first, because a voiding may itself be voided
         if isinstance(entry.event, Voided) and entry.seq not in void:
             void.add(entry.event.of)
-    if not void:
-        return [entry.event for entry in entries]
     return [entry.event for entry in entries if entry.seq not in void and not isinstance(entry.event, Voided)]

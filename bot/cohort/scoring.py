@@ -73,10 +73,15 @@ def score(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: 
 
 def points(step: Step, versions: Sequence[CheckedIn], deadline: datetime, rules: Scoring) -> int:
     """Those of the `score`, without its lines: all that is asked of most steps, at every check-in."""
-    (_, musts, stretches, shown), (check_in, musts_, stretches_, shown_) = _counted(step, versions, deadline)
-    full = rules.check_in + rules.must * musts + rules.stretch * stretches + rules.evidence * shown
-    in_time = rules.check_in * check_in + rules.must * musts_ + rules.stretch * stretches_ + rules.evidence * shown_
+    counts, counts_in_time = _counted(step, versions, deadline)
+    full = _worth(counts, rules)
+    in_time = full if counts_in_time is counts else _worth(counts_in_time, rules)
     return min(in_time + (full - in_time) * rules.late_percent // 100, rules.step_cap)
+
+
+def _worth(counts: _Counts, rules: Scoring) -> int:
+    check_ins, musts, stretches, shown = counts
+    return rules.check_in * check_ins + rules.must * musts + rules.stretch * stretches + rules.evidence * shown
 
 
 _Counts: TypeAlias = tuple[int, int, int, int]
@@ -133,7 +138,10 @@ class Record:
         """With one thing more that has happened."""
         record = Record(self.course, (*self.journal, entry), self.at)
         if isinstance(entry.event, CheckedIn):
-            record.__dict__["place"] = self.place       # it moves nobody, and is what happens most
+            # It moves nobody, and is what happens most.
+            versions, others = self._parted
+            versions = versions | {entry.event.step: [*self.versions(entry.event.step), entry.event]}
+            vars(record).update(place=self.place, _parted=(versions, others))
         return record
 
     @cached_property
@@ -200,8 +208,9 @@ class Record:
     @cached_property
     def points(self) -> int:
         course, deadlines, total = self.course, self.place.deadlines, 0
+        rules = course.edition.rules.scoring
         for step_id, versions in self._parted[0].items():
-            total += points(course.step(step_id), versions, deadlines[step_id], course.edition.rules.scoring)
+            total += points(course.step(step_id), versions, deadlines[step_id], rules)
         return total + sum(one.points for one in self.granted)
 
     def state(self, step: Step) -> State:
@@ -266,11 +275,12 @@ class Record:
 
 def streaks(states: Sequence[State], rules: Scoring) -> tuple[int, int]:
     """(the streak that is running, the best one), in steps. A rest, an excuse or a step still open costs nothing."""
+    done, late, missed = State.DONE, State.LATE, State.MISSED     # each look into an enum takes as long as all the rest
     running = best = 0
     for state in states:
-        if state is State.DONE or (state is State.LATE and rules.late_keeps_streak):
+        if state is done or (state is late and rules.late_keeps_streak):
             running += 1
             best = max(best, running)
-        elif state in (State.MISSED, State.LATE):
+        elif state is missed or state is late:
             running = 0
     return running, best

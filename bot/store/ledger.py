@@ -24,6 +24,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     ClauseElement,
+    ColumnElement,
     Connection,
     Dialect,
     Integer,
@@ -365,7 +366,7 @@ class StoredTransaction:
         if self._later:
             return self._run_together((statement, values))[-1]
         words, constants = statement.words(self._dialect)
-        return self._driver.execute(words, constants | values)
+        return self._driver.execute(words, constants | values if constants else values)
 
     def _run_together(self, *statements: tuple[_Statement, dict[str, object]]) -> list[_Cursor]:
         """On a server, after what was left for later: one way there and back for all of them."""
@@ -545,9 +546,11 @@ class StoredTransaction:
     # --- the journal
 
     def journal(self, member: MemberId, since: datetime | None = None) -> Journal:
-        found = self._run(_JOURNAL, member=member) if since is None else \
-            self._run(_JOURNAL_SINCE, member=member, since=kept(since))
-        return tuple(_entries(found.fetchall()))
+        if since is not None:
+            return tuple(_entries(self._run(_JOURNAL_SINCE, member=member, since=kept(since)).fetchall()))
+        known, rows = _last_read(member), self._run(_JOURNAL, member=member).fetchall()
+        known.read = read = _grown(*known.read, rows)
+        return read[1]
 
     def journals(self, cohort: CohortId, after: MemberId | None = None, most: int | None = None,
                  since: datetime | None = None) -> dict[MemberId, Journal]:
@@ -569,15 +572,17 @@ class StoredTransaction:
 
     def board(self, cohort: CohortId, rows: int, you: Member | None = None) \
             -> tuple[Sequence[Member], Sequence[tuple[int, Member]]]:
-        top: dict[str, object] = {"cohort": cohort, "rows": rows}
-        if you is None:
-            return [_member(row) for row in self._run(_TOP, **top).fetchall()], ()
-        around: dict[str, object] = {
-            "cohort": cohort, "member": you.id, "points_": you.points, "shown_": folded(you.board_name)}
-        best, near = self._run_together((_TOP, top), (_AROUND, around))[-2:] if self._locks else \
-            (self._run(_TOP, **top), self._run(_AROUND, **around))
-        return ([_member(row) for row in best.fetchall()],
-                [(int(place), _member(row)) for place, *row in near.fetchall()])
+        whose: dict[str, object] = {"cohort": cohort}
+        if you is not None:
+            whose |= {"member": you.id, "points_": you.points, "shown_": folded(you.board_name)}
+        top, near = [], []
+        for statement in _board(rows, you is not None, self._locks):
+            for place, *row in self._run(statement, **whose).fetchall():
+                if place is None:
+                    top.append(_member(row))
+                else:
+                    near.append((int(place), _member(row)))
+        return top, near
 
     def standing(self, cohort: CohortId, points: int) -> tuple[int, int]:
         row = self._run(_STANDING, cohort=cohort, points_=points).fetchone()
@@ -747,6 +752,28 @@ def _entries(rows: Sequence[Sequence[Any]]) -> Iterator[Entry]:
         else:
             event = _KINDS[row[2]](at=at, **body)
         yield Entry(row[0], event, row[4])
+
+
+class _LastRead:
+    """Rows of a member's journal, and what they say."""
+
+    read: tuple[list[tuple[Any, ...]], Journal] = [], ()
+
+
+@lru_cache(maxsize=128)
+def _last_read(member: MemberId) -> _LastRead:
+    """Whoever is shown the form sends it back a little later, and a journal only grows: to compare rows is cheap, to
+    decode them is not. Members of two databases that share a number are told apart by it, too."""
+    return _LastRead()
+
+
+def _grown(before: list[tuple[Any, ...]], journal: Journal, rows: list[tuple[Any, ...]]) \
+        -> tuple[list[tuple[Any, ...]], Journal]:
+    if rows == before:
+        return before, journal
+    if rows[:len(before)] != before:
+        before, journal = [], ()
+    return rows, (*journal, *_entries(rows[len(before):]))
 
 
 def _delivery(row: Sequence[Any], lane: Lane | None = None) -> Delivery:

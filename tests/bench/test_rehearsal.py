@@ -1,6 +1,7 @@
 """What ninety days of a cohort cost beside the statements that they run, in one process on one core.
 
     pytest -m bench tests/bench/test_rehearsal.py -s
+    NINETY_BENCH_MEMBERS=10000 pytest -m bench tests/bench/test_rehearsal.py -s
 
 The floor is every statement of the same rehearsal once more, with the same values in the same transactions, through
 sqlite3 alone: it decides nothing, composes nothing and reads no row that it fetched. Both are counted in CPU time, the
@@ -9,6 +10,7 @@ floor before and after ours, on a machine that may be busier at one moment than 
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -25,8 +27,9 @@ from bot.rehearsal import Summary, rehearse
 from content.loading import default_path, load
 from tests.bench.table import record, undisturbed
 
-MEMBERS, ASKED_FOR = 2_000, 10_000
-"""Played here, so that a bench takes minutes; and asked for. What a member costs is the same in both."""
+ASKED_FOR = 10_000
+MEMBERS = int(os.environ.get("NINETY_BENCH_MEMBERS", "2000"))
+"""Played here, so that a bench takes minutes. What a member costs is the same in both."""
 
 pytestmark = pytest.mark.bench
 

@@ -300,6 +300,38 @@ async def test_the_form_is_filled_in_with_what_was_sent_last(house: House) -> No
     assert isinstance(again.fields[4], Choice)
 
 
+async def test_what_one_member_sent_stands_in_nobody_elses_form(house: House) -> None:
+    await house.joins("ada")
+    await house.joins("bo")
+    blank = await house.opens("bo", "checkin 1")
+    await house.checks_in("ada", **ALL_OF_IT)
+    assert (await house.opens("ada", "checkin 1")).fields != blank.fields
+    assert await house.opens("bo", "checkin 1") == blank
+    house.clock.reach(WEEK_1 + WEEK)
+    assert value(await house.opens("bo", "checkin 2"), "tasks") == []
+    assert (await house.opens("bo", "checkin 2")).fields != blank.fields, "other tasks"
+
+
+async def test_what_was_undone_is_in_no_journal_that_is_read_later(house: House) -> None:
+    """SQLite gives the number of an entry that was undone to the next one."""
+    await house.joins("ada")
+    seen: list[type[Event]] = []
+
+    def undone(tx: Transaction) -> None:
+        member = tx.enrolment(house.cohort.id, account("ada"))
+        assert member is not None
+        tx.append(member, Rested(house.clock.now(), "week-1"), RequestId("once"))
+        seen.extend(type(entry.event) for entry in tx.journal(member.id))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await house.ledger.transact(undone)
+    assert seen == [Joined, Rested]
+    assert await house.kinds("ada") == [Joined]
+    await house.checks_in("ada", request="once", tasks="read")
+    assert await house.kinds("ada") == [Joined, CheckedIn]
+
+
 async def test_a_second_check_in_amends_the_first_and_says_so(house: House) -> None:
     await house.joins("ada")
     await house.checks_in("ada", tasks="read")

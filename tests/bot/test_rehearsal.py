@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -70,6 +71,24 @@ async def test_a_reminder_that_cannot_be_drawn_is_no_sound_rehearsal(
     monkeypatch.setattr(render, "message", broken)
     # To the herald, whatever a platform raises is a send that was cut off.
     assert not (await played(tmp_path, 10)).sound
+
+
+async def test_more_members_leave_no_more_garbage(tmp_path: Path) -> None:
+    """Which is why none is looked for; whoever looked for it before does so afterwards."""
+    async def left(members: int) -> int:
+        (tmp_path / "summed up.db").unlink(missing_ok=True)
+        gc.collect()
+        gc.disable()
+        try:
+            await played(tmp_path, members)
+            assert not gc.isenabled()
+        finally:
+            gc.enable()
+        return gc.collect()
+
+    await played(tmp_path, 1)
+    assert gc.isenabled()
+    assert await left(60) - await left(10) < 50, "less than one thing a member"
 
 
 def test_those_whose_messages_are_drawn_have_every_temper_and_every_zone_that_there_is() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cohort.journal import CheckedIn, Event, Granted, Left, Rested, Seq, Voided, standing_events
+from bot.cohort.journal import CheckedIn, Entry, Event, Granted, Left, Rested, Seq, Voided, standing_events
 from bot.cohort.scoring import Line, Record, Rule, State, StepScore, score, streaks
 from content.model import Scoring
 from tests.bot.cohort.build import (
@@ -254,6 +254,29 @@ def test_a_streak_that_was_kept_is_right_for_as_long_as_it_says(
     for later in (at + (last - at) * share, last):
         assert (replace(then, at=later).streak, replace(then, at=later).streak_until) == (
             then.streak, then.streak_until)
+
+
+things = st.one_of(
+    st.builds(lambda at, step, done: checked_in(at, *done, step=step), moments, some_steps,
+              st.lists(st.sampled_from(["m1", "s1"]), unique=True)),
+    st.builds(Rested, moments, some_steps), st.builds(Left, moments), st.builds(moved, moments, zones),
+    st.builds(joined, moments, zones, some_steps),
+    st.builds(Voided, moments, st.just(Seq(20)), st.just("?"), st.just("o")))
+
+
+@calm
+@given(happenings, things, moments)
+def test_with_one_thing_more_a_record_is_that_of_the_longer_journal(
+        happened: list[Event], thing: Event, at: datetime) -> None:
+    before = record(course(), joined(), *happened, at=at)
+    assert before.states is not None, "what it has worked out already is of no consequence"
+    entry = Entry(Seq(1000), thing, "r")
+    then, whole = before.then(entry), Record(before.course, (*before.journal, entry), at)
+    for name in ("journal", "points", "states", "settled", "rested", "streak", "streak_until", "present", "place"):
+        assert getattr(then, name) == getattr(whole, name), name
+    for one in before.course.edition.plan.steps:
+        assert then.versions(one.id) == whole.versions(one.id)
+        assert then.score(one.id) == whole.score(one.id)
 
 
 def test_who_never_joined_after_all_has_no_streak_to_lose() -> None:
