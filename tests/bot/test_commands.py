@@ -63,7 +63,7 @@ def test_what_is_no_command_is_answered_with_the_nearest(typed: str, given_: str
     assert not takes_turn(typed)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text())
 def test_whatever_is_typed_is_a_command_or_is_told_of_one(typed: str) -> None:
     try:

@@ -558,7 +558,7 @@ def test_the_holder_speaks_every_few_seconds_and_who_waits_looks_more_often(worl
 
 
 @on_sqlite
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(born=st.floats(0, 30), dies=st.floats(31, 40))
 def test_a_dead_holder_is_taken_over_from_within_thirty_seconds(world: World, born: float, dies: float) -> None:
     anew(world)
@@ -598,7 +598,7 @@ happenings = st.lists(st.one_of(
 def whatever_happens(world: World, examples: int, *phases: Phase) -> None:
     """Rounds and goodbyes of three, each of which may stand still before and after any transaction, lose its answer,
     sleep and die there: never do two send, and in the end somebody does within the time that is promised."""
-    @settings(max_examples=examples, deadline=None, phases=phases or tuple(Phase), derandomize=bool(phases))
+    @settings(max_examples=examples, phases=phases or tuple(Phase), derandomize=bool(phases))
     @given(happenings)
     def play(happened: list[tuple[str, float]]) -> None:
         anew(world)

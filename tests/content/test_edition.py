@@ -83,7 +83,7 @@ def shuffled(plain: Any, data: st.DataObject) -> Any:
     return [shuffled(item, data) for item in plain] if isinstance(plain, list) else plain
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_order_of_keys_is_no_part_of_a_digest(data: st.DataObject) -> None:
     text = json.dumps(shuffled(yaml.safe_load(SMALL), data))
@@ -136,7 +136,6 @@ STEPS = st.permutations(["week-1", "week-2", "week-3"]).flatmap(lambda steps: st
         lambda cut: [(steps[0], list(tasks[:cut])), (steps[1], list(tasks[cut:3]))])))
 
 
-@settings(deadline=None)
 @given(STEPS, STEPS)
 def test_editions_with_equal_digests_are_those_without_changes(
     one: list[tuple[str, list[str]]], other: list[tuple[str, list[str]]]

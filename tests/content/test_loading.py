@@ -321,7 +321,7 @@ def test_two_questions_have_two_ids() -> None:
         "quiz.questions[1].id", "quiz.questions[1].options[1].id"]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_mutilated_guide_loads_or_is_refused_and_nothing_else(data: st.DataObject) -> None:
     """Whatever an editor leaves behind, the author reads problems and never a traceback."""
@@ -347,7 +347,7 @@ Tree = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5)
 
 
-@settings(deadline=None, max_examples=75)
+@settings(max_examples=75)
 @given(st.data())
 def test_a_guide_with_anything_in_one_place_loads_or_is_refused(data: st.DataObject) -> None:
     """The shape is valid YAML and wrong for the grammar; every check must bear it."""

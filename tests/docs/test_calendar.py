@@ -57,7 +57,7 @@ def test_the_tasks_stand_in_the_description_without_marks_or_citations() -> None
         "Search by meaning\n\n- Read about vectors (2 h)\n- Build an index (4 h, stretch)")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=200))
 def test_any_words_come_out_as_they_went_in(words: str) -> None:
     """Through escaping and folding; no line is longer than 75 octets, and each ends with CRLF."""

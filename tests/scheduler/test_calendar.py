@@ -6,7 +6,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler import calendar
@@ -32,8 +32,6 @@ from scheduler.calendar import (
 BERLIN = ZoneInfo("Europe/Berlin")
 ONE_DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
-
-calm = settings(deadline=None)  # the first look at a zone reads a file, which takes its time on a busy machine
 
 every_zone = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
 every_day = st.dates(date(1990, 1, 1), date(2037, 12, 31))
@@ -78,7 +76,6 @@ def test_a_local_time_has_one_instant(where: str, local: str, expected: str) -> 
     assert instant(wanted.date(), wanted.time(), ZoneInfo(where)) == utc(expected)
 
 
-@calm
 @given(every_day, every_zone)
 def test_nine_stays_nine(day: date, where: ZoneInfo) -> None:
     """No zone has changed its clocks at nine since 1990; only days that were skipped have no nine o'clock."""
@@ -86,7 +83,6 @@ def test_nine_stays_nine(day: date, where: ZoneInfo) -> None:
         assert wall(instant(day, time(9), where), where) == datetime.combine(day, time(9))
 
 
-@calm
 @given(every_day, every_time, every_zone)
 def test_an_instant_is_the_first_at_which_the_wall_has_got_there(day: date, at: time, where: ZoneInfo) -> None:
     """This is gap (the wall jumps past), overlap (it gets there twice) and plain day in one sentence."""
@@ -97,7 +93,6 @@ def test_an_instant_is_the_first_at_which_the_wall_has_got_there(day: date, at: 
         assert wall(found - earlier, where) < wanted
 
 
-@calm
 @given(every_day, every_time, every_zone, st.timedeltas(timedelta(0), timedelta(days=2)))
 def test_a_later_local_time_is_never_an_earlier_instant(day: date, at: time, where: ZoneInfo, on: timedelta) -> None:
     later = datetime.combine(day, at) + on
@@ -156,21 +151,18 @@ def test_a_local_day_lasts_as_long_as_its_clocks_say(where: str, day: date, hour
     assert end_of_day(day, zone) - start_of_day(day, zone) == timedelta(hours=hours)
 
 
-@calm
 @given(every_day, every_zone)
 def test_a_day_ends_where_the_next_begins(day: date, where: ZoneInfo) -> None:
     the_next = Span("next", day + ONE_DAY, day + ONE_DAY)
     assert end_of_day(day, where) == opens(the_next, where) == start_of_day(day + ONE_DAY, where)
 
 
-@calm
 @given(every_instant, every_zone)
 def test_every_instant_belongs_to_its_local_day(at: datetime, where: ZoneInfo) -> None:
     day = local_day(at, where)
     assert start_of_day(day, where) <= at < end_of_day(day, where)
 
 
-@calm
 @given(every_instant, every_zone)
 def test_a_local_day_is_the_date_on_the_wall(at: datetime, where: ZoneInfo) -> None:
     """But for the minutes before a clock goes back over midnight, which still belong to the old day."""
@@ -181,7 +173,6 @@ def test_a_local_day_is_the_date_on_the_wall(at: datetime, where: ZoneInfo) -> N
         assert wall(end_of_day(day, where) - MICROSECOND, where).date() == day
 
 
-@calm
 @given(every_instant, st.timedeltas(timedelta(0), timedelta(hours=3)), every_zone)
 def test_days_never_go_back(at: datetime, on: timedelta, where: ZoneInfo) -> None:
     assert local_day(at, where) <= local_day(at + on, where)
@@ -285,7 +276,6 @@ def test_a_span_that_ends_before_it_starts_is_refused() -> None:
         Span("one", date(2026, 1, 2), date(2026, 1, 1))
 
 
-@calm
 @given(lengths, every_day, every_zone, every_instant)
 def test_every_instant_of_a_plan_belongs_to_exactly_one_span(
     given_lengths: list[tuple[str, int]], start: date, where: ZoneInfo, anywhen: datetime
@@ -300,7 +290,6 @@ def test_every_instant_of_a_plan_belongs_to_exactly_one_span(
         assert span_at(spans, at, where) == (holding[0] if holding else None)
 
 
-@calm
 @given(every_day, st.integers(0, 9), every_zone, st.timedeltas(timedelta(0), timedelta(days=3)))
 def test_a_deadline_never_comes_before_the_last_local_day_is_over(
     first: date, days: int, where: ZoneInfo, grace: timedelta
@@ -365,7 +354,6 @@ def test_a_plan_without_steps_has_no_moments() -> None:
     assert moments((), [beat("welcome", on="start"), beat("week_opens")], BERLIN) == ()
 
 
-@calm
 @given(lengths, every_day, beats, every_zone)
 def test_moments_are_sorted_and_each_is_one_of_its_kind(
     given_lengths: list[tuple[str, int]], start: date, rhythm: list[Beat], where: ZoneInfo
@@ -454,7 +442,6 @@ def test_nobody_is_offered_a_zone_whose_sign_is_reversed() -> None:
     assert not [name for name in (*refused.value.nearest, *zone_names()) if name.startswith("Etc/")]
 
 
-@calm
 @given(st.text(st.characters(max_codepoint=0x2FF), max_size=50))
 def test_any_text_is_a_zone_or_a_refusal(typed: str) -> None:
     try:
@@ -469,7 +456,6 @@ def test_every_name_offered_is_taken() -> None:
     assert {"UTC", "Europe/Berlin", "Asia/Kolkata", "America/Argentina/Ushuaia"} <= set(zone_names())
 
 
-@calm
 @given(every_zone)
 def test_every_zone_finds_itself(where: ZoneInfo) -> None:
     if where.key not in calendar._NO_PLACES:

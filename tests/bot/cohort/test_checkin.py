@@ -92,7 +92,7 @@ near = st.one_of(typed, st.from_regex(r"[\d.,]{0,5} ?h?", fullmatch=True))
 near_links = st.one_of(typed, st.lists(st.one_of(typed, typed.map("https://{}".format))).map(" ".join))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(["m1", "m2", "s1", "s2", "x"])), near, near_links, typed,
        st.one_of(typed, st.sampled_from(FORM.confidence.options)))
 def test_whatever_is_typed_is_read_or_refused(done: list[str], hours: str, links: str, notes: str,

@@ -76,7 +76,7 @@ def test_what_names_no_step_is_refused_and_quoted_briefly(given_: str) -> None:
     assert refused.value.values() == {"given": given_[:40], "last": 4}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text())
 def test_whatever_is_typed_names_a_step_or_is_refused(typed: str) -> None:
     plan = course()
@@ -116,7 +116,7 @@ def test_coming_back_in_another_zone_wins_no_time_either() -> None:
 during = st.integers(1, 7 * 24 * 3600 - 1).map(lambda seconds: course().opens("week-2") + timedelta(seconds=seconds))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(during, st.sampled_from(ZONES)), max_size=5), st.sampled_from(ZONES))
 def test_no_journey_during_a_step_changes_its_deadline(moves: list[tuple[datetime, str]], home: str) -> None:
     plan = course()
@@ -217,7 +217,7 @@ def test_who_joins_for_the_next_step_hears_when_it_opens() -> None:
     assert refused.value.step == "Step 2"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(-5 * 24, 60 * 24).map(lambda hours: utc("2026-11-23T00:30") + timedelta(hours=hours)),
        st.frozensets(st.sampled_from(["week-1", "week-2", "week-3", "week-4"])), st.sampled_from(ZONES))
 def test_what_it_means_can_always_be_checked_in(at: datetime, settled: frozenset[str], zone: str) -> None:

@@ -15,7 +15,7 @@ from tests.bot.cohort.build import course
 
 PRIVACY: Privacy = course().edition.rules.privacy
 PAIRS = [f"{adjective} {noun}" for adjective in PRIVACY.aliases_adjectives for noun in PRIVACY.aliases_nouns]
-calm = settings(deadline=None, max_examples=100)
+calm = settings(max_examples=100)
 
 
 @pytest.mark.parametrize(("typed", "shown"), [

@@ -33,7 +33,7 @@ DEADLINE = utc("2026-11-30T05:00")
 EARLY, EARLIER = DEADLINE - timedelta(hours=1), DEADLINE - timedelta(days=2)
 LATE, LATER = DEADLINE + timedelta(days=1), DEADLINE + timedelta(days=2)
 LINK = ("https://example.org",)
-calm = settings(deadline=None, max_examples=100)
+calm = settings(max_examples=100)
 
 
 def worth(*versions: CheckedIn, by: Scoring = RULES) -> StepScore:

@@ -29,13 +29,13 @@ def test_who_has_no_points_has_no_place() -> None:
 totals = st.lists(st.tuples(st.text("abAB ä", min_size=1, max_size=3), st.integers(-3, 5)), max_size=12)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(totals, st.randoms(use_true_random=False))
 def test_the_order_of_joining_breaks_no_tie(given_totals: list[tuple[str, int]], random: Random) -> None:
     assert standings(random.sample(given_totals, len(given_totals))) == standings(given_totals)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(totals)
 def test_a_place_is_one_more_than_those_who_have_more(given_totals: list[tuple[str, int]]) -> None:
     found = standings(given_totals)

@@ -51,7 +51,7 @@ def test_nobody_has_done_nothing() -> None:
         assert together(members) == NOBODY == together_in(members, FIRST)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(EVERYBODY)), st.integers(0, 10), st.sampled_from((FIRST, SECOND)))
 def test_however_they_are_parted_the_counts_add_up(members: list[Record], cut: int, step: Step) -> None:
     assert together(members[:cut]) + together(members[cut:]) == together(members)

@@ -69,7 +69,7 @@ SPECIFICATION = Path(os.environ.get("NINETY_DISCORD_OPENAPI") or ROOT.parent / "
 BERLIN, BOSTON = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 KEY = DeliveryKey("1:week-1:week_opens")
 AT = datetime(2026, 12, 6, 22, 59, tzinfo=UTC)
-calm = settings(deadline=None, max_examples=40)
+calm = settings(max_examples=40)
 
 FAMILY = "👨‍👩‍👧‍👦"  # four people, three joiners
 HOSTILE = (

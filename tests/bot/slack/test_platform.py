@@ -593,7 +593,7 @@ def most(times: list[float], window: float) -> int:
     return max((sum(at <= other < at + window - 1e-6 for other in times) for at in times), default=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ARRIVALS)
 def test_no_channel_and_no_workspace_is_sent_more_than_it_takes(arrivals: list[tuple[float, str, str]]) -> None:
     time = Timeline()
@@ -611,7 +611,7 @@ def test_no_channel_and_no_workspace_is_sent_more_than_it_takes(arrivals: list[t
                for times in teams.values() for seconds in (1.0, 5.0, 60.0))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ARRIVALS)
 def test_no_workspace_waits_for_another(arrivals: list[tuple[float, str, str]]) -> None:
     def alone(team: str) -> list[tuple[float, str, str]]:

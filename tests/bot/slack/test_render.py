@@ -474,7 +474,7 @@ _forms = st.builds(
 
 
 # A failing example is large and slow, so it is looked for among few.
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(_messages)
 def test_slack_takes_any_message(said: Message) -> None:
     payload = render.message(said, KEY)
@@ -504,7 +504,7 @@ def _pieces_of(part: object) -> Iterator[object]:
             yield from _pieces_of(getattr(part, item.name))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(_forms)
 def test_slack_takes_any_form(one: Form) -> None:
     view = render.form(one, BERLIN)

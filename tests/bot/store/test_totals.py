@@ -52,7 +52,7 @@ ACTS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(("check in", "grant
                 max_size=9)
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTS)
 def test_the_totals_are_what_a_recount_finds_whatever_happens(database: Database, acts: list[tuple[int, str]]) -> None:
     """Each in a transaction of its own; some are undone."""
@@ -93,7 +93,7 @@ def test_the_totals_are_what_a_recount_finds_whatever_happens(database: Database
     assert database.run_here(lambda connection: counted(connection, cohort.id)) == before
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(-1, 4), st.booleans()), max_size=9))
 def test_places_and_neighbours_are_those_of_the_whole_board(
         database: Database, people: list[tuple[int, bool]]) -> None:
@@ -119,7 +119,7 @@ CALLS = st.lists(st.tuples(
                                         "grant", "void", "look")), st.integers(0, 90)), max_size=12)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CALLS)
 def test_the_streaks_on_the_board_are_those_of_the_journals_whatever_happens(
         database: Database, calls: list[tuple[int, str, int]]) -> None:
