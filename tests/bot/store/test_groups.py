@@ -55,7 +55,8 @@ class Watched(Database):
         self.commits += words == "COMMIT"
 
 
-async def together(database: Database, *works: Callable[[Connection], object]) -> list[object]:
+async def together(database: Database, *works: Callable[[Connection], object],
+                   meanwhile: Callable[[object], object] | None = None) -> list[object]:
     """What each gives or raises. All of them wait while another transaction is at work, and so are one group."""
     begun, go = threading.Event(), threading.Event()
 
@@ -66,7 +67,7 @@ async def together(database: Database, *works: Callable[[Connection], object]) -
     first = asyncio.ensure_future(database.run(hold))
     assert await asyncio.to_thread(begun.wait, 5)
     await asyncio.sleep(sqlite.GROUP)       # after which that group takes nobody in
-    others = [asyncio.ensure_future(database.run(work)) for work in works]
+    others = [asyncio.ensure_future(database.run(work, meanwhile=meanwhile)) for work in works]
     await asyncio.sleep(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "GROUP", 60.0)    # of the others, also where the machine takes its time
@@ -148,6 +149,7 @@ async def test_where_sqlite_undoes_everything_by_itself_nobody_is_told_that_thei
 
 async def test_what_is_said_of_it_is_made_while_the_disk_keeps_it(database_url: str) -> None:
     said = threading.Event()
+    in_time: list[bool] = []
     heard: list[tuple[str, threading.Thread]] = []
 
     def say(user: str) -> None:
@@ -157,37 +159,26 @@ async def test_what_is_said_of_it_is_made_while_the_disk_keeps_it(database_url: 
     async with Database(database_url) as database:
         # A disk that takes until then; what it is told by is called when the statement begins.
         event.listen(database.engine, "connect", lambda connection, _: connection.set_trace_callback(
-            lambda words: words != "COMMIT" or said.wait(5)))
+            lambda words: in_time.append(said.wait(5)) if words == "COMMIT" else None))
         assert await database.run(partial(keep, user="a"), meanwhile=say) == "a"
-        assert heard == [("a", threading.current_thread())]
+        assert (in_time, heard) == ([True], [("a", threading.current_thread())])
 
 
 async def test_of_a_group_each_hears_of_their_own(database_url: str) -> None:
-    heard: list[str] = []
+    heard: list[object] = []
+
+    def refuse(connection: Connection) -> None:
+        keep(connection, "b")
+        raise LookupError("no")
+
     async with Database(database_url) as database:
-        def refuse(connection: Connection) -> str:
-            keep(connection, "b")
-            raise LookupError("no")
-
-        begun, go = threading.Event(), threading.Event()
-
-        def hold(_: Connection) -> None:
-            begun.set()
-            assert go.wait(5)
-
-        first = asyncio.ensure_future(database.run(hold))
-        assert await asyncio.to_thread(begun.wait, 5)
-        others = [asyncio.ensure_future(database.run(work, meanwhile=heard.append))
-                  for work in (partial(keep, user="a"), refuse, partial(keep, user="c"))]
-        await asyncio.sleep(0)
-        go.set()
-        await first
-        answers = await asyncio.gather(*others, return_exceptions=True)
+        answers = await together(database, partial(keep, user="a"), refuse, partial(keep, user="c"),
+                                 meanwhile=heard.append)
         assert [type(answer) for answer in answers] == [str, LookupError, str]
         assert heard == ["a", "c"]
 
 
-async def test_what_is_said_of_a_commit_that_fails_is_not_heard(database_url: str) -> None:
+async def test_what_is_said_of_a_commit_that_fails_is_no_answer(database_url: str) -> None:
     heard: list[None] = []
     async with Database(database_url) as database:
         await database.run(lambda connection: connection.execute(text(
